@@ -1,0 +1,94 @@
+"""Reading a partition to its current end: how every process loads the compacted topics."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple, Protocol
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from meterline_schemas.errors import UnavailableError
+
+
+class Record(NamedTuple):
+    """A record of a log: ``value`` is None for a tombstone."""
+
+    offset: int
+    key: bytes | None
+    value: bytes | None
+
+
+class LogReader(Protocol):
+    def read_to_end(self) -> Iterator[Record]: ...
+
+
+class KafkaLog:
+    """One partition, read_committed, from its start; each ``read_to_end`` goes on where the last one ended.
+
+    The end is the last stable offset at the time of the call: records of open transactions come with a later call.
+    """
+
+    def __init__(self, client: Mapping[str, Any], topic: str, partition: int, *, timeout: float = 30.0) -> None:
+        self._consumer = Consumer(
+            {
+                **client,
+                "group.id": "meterline-reader",  # required by the client, never committed to
+                "enable.auto.commit": False,
+                "isolation.level": "read_committed",
+                "enable.partition.eof": True,
+                "auto.offset.reset": "error",
+                "fetch.wait.max.ms": 20,
+                "log_level": 3,
+            }
+        )
+        self._topic = topic
+        self._partition = partition
+        self._timeout = timeout
+        self._next: int | None = None
+
+    def read_to_end(self) -> Iterator[Record]:
+        """Records from where the last call ended to the current end.
+
+        Raises:
+            UnavailableError: the broker did not answer within ``timeout`` seconds.
+        """
+        if self._next is None:
+            self._next = self.start_offset()
+        self._consumer.assign([TopicPartition(self._topic, self._partition, self._next)])
+        deadline = time.monotonic() + self._timeout
+        while True:
+            messages = self._consumer.consume(1000, 0.1)
+            for message in messages:
+                error = message.error()
+                if error is None:
+                    offset: int = message.offset()
+                    self._next = offset + 1
+                    deadline = time.monotonic() + self._timeout
+                    yield Record(offset, message.key(), message.value())
+                elif error.code() == KafkaError._PARTITION_EOF:
+                    self._next = message.offset()
+                    self._consumer.unassign()
+                    return
+                elif not error.retriable() and error.code() != KafkaError._ALL_BROKERS_DOWN:
+                    raise UnavailableError(f"cannot read {self._topic}[{self._partition}]: {error.str()}")
+            if time.monotonic() > deadline:
+                raise UnavailableError(
+                    f"no answer from Kafka while reading {self._topic}[{self._partition}] for {self._timeout:.0f} s; "
+                    "is it running and is METERLINE_KAFKA right?"
+                )
+
+    def start_offset(self) -> int:
+        """The first offset that the log still has."""
+        try:
+            low, _high = self._consumer.get_watermark_offsets(
+                TopicPartition(self._topic, self._partition), timeout=self._timeout
+            )
+        except KafkaException as error:
+            raise UnavailableError(
+                f"cannot find the start of {self._topic}[{self._partition}]: {error.args[0].str()}"
+            ) from None
+        return int(low)
+
+    def close(self) -> None:
+        self._consumer.close()

@@ -1,0 +1,77 @@
+"""Settings that several processes share, read from ``METERLINE_*`` variables. Needs the ``server`` extra.
+
+``load`` reports every wrong setting at once, by the name of its variable.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated, TypeVar
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from meterline_schemas.errors import ConfigurationError
+
+PREFIX = "METERLINE_"
+
+
+class KafkaSettings(BaseSettings):
+    """How to reach Kafka. Extra librdkafka properties (SASL, TLS) come as JSON in ``METERLINE_KAFKA_CONFIG``."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True)
+
+    kafka: Annotated[str, Field(description="bootstrap servers, host:port[,host:port]")] = "127.0.0.1:9092"
+    kafka_config: Annotated[dict[str, str], Field(description="extra librdkafka properties", repr=False)] = {}
+    topic_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{0,64}$")] = ""
+
+    def topic(self, name: str) -> str:
+        """The name on the cluster of a topic of ``meterline_schemas.topics``, or of a group."""
+        return self.topic_prefix + name
+
+    def client(self, **more: str | int | float | bool) -> dict[str, str | int | float | bool]:
+        """librdkafka properties for a client of this cluster."""
+        return {"bootstrap.servers": self.kafka, **self.kafka_config, **more}
+
+
+class ClickHouseSettings(BaseSettings):
+    """How to reach ClickHouse over HTTP."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX + "CLICKHOUSE_", extra="ignore", frozen=True)
+
+    url: str = "http://127.0.0.1:8123"
+    user: str = "default"
+    password: SecretStr = SecretStr("")
+    database: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] = "meterline"
+    analyst_user: str = "analyst"
+    analyst_password: SecretStr = SecretStr("")
+
+
+class JudgeSettings(BaseSettings):
+    """Which event times are accepted, and for how long repeats are remembered."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True)
+
+    accept_past: Annotated[timedelta, Field(gt=timedelta(0))] = timedelta(days=35)
+    accept_future: Annotated[timedelta, Field(ge=timedelta(0))] = timedelta(minutes=5)
+    horizon: Annotated[timedelta, Field(gt=timedelta(0))] = timedelta(hours=6)
+
+
+Settings = TypeVar("Settings", bound=BaseSettings)
+
+
+def load(kind: type[Settings]) -> Settings:
+    """The settings from the environment.
+
+    Raises:
+        ConfigurationError: with one line per setting that is wrong.
+    """
+    try:
+        return kind()
+    except ValidationError as error:
+        prefix = str(kind.model_config.get("env_prefix", ""))
+        lines = [
+            f"{prefix}{'_'.join(str(part) for part in problem['loc'])}".upper() + f": {problem['msg']}"
+            for problem in error.errors()
+        ]
+        raise ConfigurationError("settings are wrong:\n  " + "\n  ".join(lines)) from None
