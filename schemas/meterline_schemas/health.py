@@ -16,7 +16,7 @@ StartResponse = Callable[[str, list[tuple[str, str]]], object]
 
 @dataclass(frozen=True)
 class Health:
-    """``ready``: set up and working. ``progressing``: offsets move, or there is nothing to do. ``detail``: for people."""
+    """``ready``: set up and working. ``progressing``: offsets move, or there is nothing to do."""
 
     ready: bool
     progressing: bool
@@ -33,7 +33,8 @@ def serve_health(port: int, check: Callable[[], Health], host: str = "127.0.0.1"
 
     def app(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         if environ.get("PATH_INFO") == "/metrics":
-            return metrics(environ, start_response)
+            page: Iterable[bytes] = metrics(environ, start_response)
+            return page
         health = check()
         status = "200 OK" if health.ok else "503 Service Unavailable"
         start_response(status, [("Content-Type", "application/json")])

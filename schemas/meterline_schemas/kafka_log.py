@@ -24,12 +24,20 @@ class LogReader(Protocol):
 
 
 class KafkaLog:
-    """One partition, read_committed, from its start; each ``read_to_end`` goes on where the last one ended.
+    """One partition, read_committed, from ``start``; each ``read_to_end`` goes on where the last one ended.
 
     The end is the last stable offset at the time of the call: records of open transactions come with a later call.
     """
 
-    def __init__(self, client: Mapping[str, Any], topic: str, partition: int, *, timeout: float = 30.0) -> None:
+    def __init__(
+        self,
+        client: Mapping[str, Any],
+        topic: str,
+        partition: int,
+        *,
+        start: int | None = None,
+        timeout: float = 30.0,
+    ) -> None:
         self._consumer = Consumer(
             {
                 **client,
@@ -45,7 +53,7 @@ class KafkaLog:
         self._topic = topic
         self._partition = partition
         self._timeout = timeout
-        self._next: int | None = None
+        self._next = start
 
     def read_to_end(self) -> Iterator[Record]:
         """Records from where the last call ended to the current end.
@@ -80,15 +88,37 @@ class KafkaLog:
 
     def start_offset(self) -> int:
         """The first offset that the log still has."""
-        try:
-            low, _high = self._consumer.get_watermark_offsets(
-                TopicPartition(self._topic, self._partition), timeout=self._timeout
-            )
-        except KafkaException as error:
-            raise UnavailableError(
-                f"cannot find the start of {self._topic}[{self._partition}]: {error.args[0].str()}"
-            ) from None
-        return int(low)
+        return self._watermarks()[0]
+
+    def end_offset(self) -> int:
+        """The offset after the last record, those of open transactions included."""
+        return self._watermarks()[1]
 
     def close(self) -> None:
         self._consumer.close()
+
+    def _watermarks(self) -> tuple[int, int]:
+        partition = TopicPartition(self._topic, self._partition)
+        try:
+            low, high = self._consumer.get_watermark_offsets(partition, timeout=self._timeout)
+        except KafkaException as error:
+            raise UnavailableError(
+                f"cannot find the ends of {self._topic}[{self._partition}]: {error.args[0].str()}"
+            ) from None
+        return int(low), int(high)
+
+
+def group_offset(client: Mapping[str, Any], group: str, topic: str, partition: int, timeout: float = 30.0) -> int:
+    """The offset that a consumer group has committed, 0 if none.
+
+    Raises:
+        UnavailableError: the broker did not answer.
+    """
+    consumer = Consumer({**client, "group.id": group, "enable.auto.commit": False, "log_level": 3})
+    try:
+        (committed,) = consumer.committed([TopicPartition(topic, partition)], timeout=timeout)
+    except KafkaException as error:
+        raise UnavailableError(f"cannot read the offsets of group {group}: {error.args[0].str()}") from None
+    finally:
+        consumer.close()
+    return max(int(committed.offset), 0)

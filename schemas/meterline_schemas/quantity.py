@@ -47,9 +47,9 @@ def parse_nano(text: str) -> int:
     if shift > 28:
         raise QuantityRangeError("quantity must be below 10^18")
     if shift >= 0:
-        nano = unscaled * 10**shift
+        nano = unscaled * int(10**shift)
     else:
-        nano, rest = divmod(unscaled, 10**-shift)
+        nano, rest = divmod(unscaled, int(10**-shift))
         if rest:
             raise QuantityRangeError("quantity has more than 9 decimals; round it before sending")
     if nano >= LIMIT * NANO:
@@ -64,3 +64,10 @@ def format_nano(nano: int) -> str:
     if not fraction:
         return f"{sign}{whole}"
     return f"{sign}{whole}.{fraction:09d}".rstrip("0")
+
+
+def exact_nano(text: str) -> int:
+    """Nano-units of what ``format_nano`` wrote, however large: sums are not bound by ``LIMIT``."""
+    whole, _, fraction = text.partition(".")
+    nano = abs(int(whole)) * NANO + int(fraction.ljust(DECIMALS, "0") or "0")
+    return -nano if text.startswith("-") else nano

@@ -1,0 +1,49 @@
+"""``python -m meterline_streams``: one stream worker."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import faust
+from faust.types import TP
+from meterline_schemas import topics
+from meterline_schemas.errors import MeterlineError
+from meterline_schemas.health import serve_health
+from meterline_schemas.kafka_log import KafkaLog
+from meterline_schemas.settings import load
+
+from meterline_streams.app import build
+from meterline_streams.catalog import Catalog
+from meterline_streams.preflight import check_topics
+from meterline_streams.settings import StreamSettings
+
+
+def main() -> int:
+    """Run until SIGTERM (0) or until going on would not be exact (70; 1 where it never began)."""
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    for name in ("faust", "mode", "aiokafka"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    try:
+        settings = load(StreamSettings)
+        catalog = Catalog(KafkaLog(settings.client(), settings.topic(topics.CONFIG), 0))
+        catalog.refresh()
+        partitions = check_topics(settings, catalog.partitions)
+    except MeterlineError as error:
+        logging.getLogger("meterline.streams").critical("cannot start: %s", error)
+        return 1
+    app, worker = build(settings, partitions, catalog)
+    if settings.stream_health_port:
+        events = settings.topic(topics.EVENTS)
+
+        def lag(partition: int) -> int | None:
+            highwater = app.consumer.highwater(TP(events, partition))
+            return None if highwater is None else max(0, highwater - worker.next_offset(partition))
+
+        serve_health(settings.stream_health_port, lambda: worker.health(lag))
+    faust.Worker(app, loglevel="WARNING", quiet=True, override_logging=False).execute_from_commandline()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

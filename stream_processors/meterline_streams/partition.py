@@ -1,0 +1,178 @@
+"""One owned partition: opened once, then one Kafka transaction per checkpoint.
+
+Opening fences whoever owned the partition before (``init_transactions`` raises the epoch of its transactional id and
+ends what it left open), then reads the state to its end, read_committed. The watermark found there is the authority:
+group offsets are a display.
+
+A checkpoint, in this order:
+ 1. judge and fold the pending records in memory; the watermark is the last offset + 1;
+ 2. deliver forwarded lines with the plain producer: before the commit, so that a crash repeats rather than loses them;
+ 3. begin; write hours, ids, verdicts, totals, progress and the watermark, all to this partition's number; commit;
+ 4. only then may the source records be acknowledged.
+Any failure from 1 on leaves memory ahead of the log: the caller must end the process, nothing is repaired in place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from confluent_kafka import KafkaException, Producer
+from meterline_schemas import topics
+from meterline_schemas.errors import UnavailableError
+from meterline_schemas.kafka_log import KafkaLog, group_offset
+
+from meterline_streams import outputs
+from meterline_streams.catalog import Catalog
+from meterline_streams.errors import EventsLostError, StateMissingError
+from meterline_streams.failpoints import reach
+from meterline_streams.forward import Forwarder
+from meterline_streams.judge import SourceRecord
+from meterline_streams.memory import Limits, PartitionMemory
+from meterline_streams.settings import StreamSettings
+
+_TIMEOUT: Final = 30.0  # seconds that a broker may take to answer before the process ends
+
+
+class Partition:
+    """One partition of ``usage.events`` and everything that its checkpoint needs. Not safe to share between threads."""
+
+    def __init__(
+        self, settings: StreamSettings, number: int, partitions: int, catalog: Catalog, forwarder: Forwarder
+    ) -> None:
+        self.number = number
+        self._settings = settings
+        self._catalog = catalog
+        self._forwarder = forwarder
+        self._memory = PartitionMemory(topics.EVENTS, number, partitions, Limits.of(settings))
+        self._producer = Producer(self._producer_config())
+
+    @property
+    def next_offset(self) -> int:
+        """The watermark: the first offset that is not judged."""
+        return self._memory.watermark.next_offset
+
+    @property
+    def clock(self) -> int:
+        """The latest append time judged, milliseconds since 1970."""
+        return self._memory.watermark.clock
+
+    def open(self) -> None:
+        """Fence the former owner and restore.
+
+        Raises:
+            StateMissingError: no state although the partition was processed before.
+            EventsLostError: the log starts after the watermark.
+            UnavailableError: the broker does not answer.
+        """
+        try:
+            self._producer.init_transactions(_TIMEOUT)
+        except KafkaException as error:
+            raise UnavailableError(f"cannot open partition {self.number}: {error.args[0].str()}") from None
+        records = self._restore()
+        log = self._log(topics.EVENTS)
+        start = log.start_offset()
+        log.close()
+        if not records:
+            self._refuse_to_recount()
+        if start > self.next_offset:
+            if records and self._settings.accept_lost.get(self.number) != start:
+                raise EventsLostError(self._topic(topics.EVENTS), self.number, self.next_offset, start)
+            self._memory.skip_to(start)
+
+    def checkpoint(self, records: Sequence[SourceRecord]) -> None:
+        """Judge, count and commit ``records``, which begin at the watermark: steps 1 to 3 above."""
+        judged = self._memory.judge(records, self._catalog.metrics)
+        if judged.names_unknown_metric:
+            self._catalog.refresh()
+            judged = self._memory.judge(records, self._catalog.metrics)
+        changes = self._memory.fold(judged)
+        self._forwarder.deliver(self.number, changes.forwards)
+        flush = self._producer.flush
+        reach("before_begin")
+        self._producer.begin_transaction()
+        self._write(outputs.state_of_hours(self.number, changes))
+        reach("after_state", flush)
+        self._write(outputs.state_of_ids(changes))
+        reach("after_ids", flush)
+        self._write(outputs.verdicts(changes))
+        reach("after_accepted", flush)
+        self._write(outputs.progress(self.number, changes.watermark))
+        reach("after_watermark", flush)
+        reach("before_commit", flush)
+        self._producer.commit_transaction(_TIMEOUT)
+        reach("after_commit")
+
+    def next_record_offset(self) -> int | None:
+        """Where the first record at or after the watermark really lies, asked of the log directly."""
+        log = self._log(topics.EVENTS, self.next_offset)
+        try:
+            first = next(iter(log.read_to_end()), None)
+        finally:
+            log.close()
+        return None if first is None else first.offset
+
+    def close(self) -> None:
+        """Let go of the partition; whatever was not committed never happened."""
+        self._producer.purge()
+        self._producer.flush(1)
+
+    def _write(self, records: Any) -> None:
+        produce = self._producer.produce
+        for topic, key, value in records:
+            while True:
+                try:
+                    produce(self._topic(topic), value, key, self.number)
+                    break
+                except BufferError:
+                    self._producer.poll(0.1)
+        self._producer.poll(0)
+
+    def _restore(self) -> int:
+        """Live records found. A later record of a key replaces an earlier one, and a tombstone removes it."""
+        log = self._log(topics.STATE)
+        live: dict[bytes, bytes] = {}
+        for record in log.read_to_end():
+            if record.key is None:
+                continue
+            live.pop(record.key, None)  # so that the order is that of the last writes
+            if record.value is not None:
+                live[record.key] = record.value
+        log.close()
+        for key, value in live.items():
+            outputs.restore(self._memory, key, value)
+        return len(live)
+
+    def _refuse_to_recount(self) -> None:
+        state, events = self._topic(topics.STATE), self._topic(topics.EVENTS)
+        committed = group_offset(self._settings.client(), self._topic(topics.STREAM_GROUP), events, self.number)
+        if committed:
+            evidence = f"the group has committed offset {committed} of {events}[{self.number}]"
+            raise StateMissingError(state, self.number, evidence)
+        log = self._log(topics.ACCEPTED)
+        written = log.end_offset()
+        log.close()
+        if written:
+            evidence = f"{self._topic(topics.ACCEPTED)}[{self.number}] was written to"
+            raise StateMissingError(state, self.number, evidence)
+
+    def _log(self, topic: str, start: int | None = None) -> KafkaLog:
+        return KafkaLog(self._settings.client(), self._topic(topic), self.number, start=start, timeout=_TIMEOUT)
+
+    def _topic(self, name: str) -> str:
+        return self._settings.topic_prefix + name
+
+    def _producer_config(self) -> dict[str, Any]:
+        settings = self._settings
+        return {
+            **settings.client(),
+            "transactional.id": f"{settings.topic(topics.STREAM_GROUP)}-{self.number}",
+            "transaction.timeout.ms": int(settings.transaction_seconds * 1000),
+            "compression.type": "lz4",
+            "linger.ms": 5,
+            "batch.size": 1_000_000,
+            "message.max.bytes": 8_000_000,
+            "queue.buffering.max.messages": 1_000_000,
+            "queue.buffering.max.kbytes": 262_144,
+            "log_level": 3,
+        }

@@ -1,0 +1,94 @@
+"""The window fold: running totals per tenant, metric and hour, exact, in any order and any split."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Final
+
+from meterline_schemas.quantity import exact_nano, format_nano
+from meterline_schemas.total import Total
+from msgspec import Struct
+
+HOUR_MS: Final = 3_600_000
+_EPOCH_HOUR: Final = datetime(1970, 1, 1, tzinfo=UTC).toordinal() * 24
+
+Pair = tuple[str, str]  # tenant_id, metric
+
+
+class Cell(Struct, gc=False):
+    """A running total in nano-units. ``version`` is the watermark of the batch that changed it last."""
+
+    count: int
+    sum: int
+    min: int
+    max: int
+    last: int
+    last_timestamp: datetime
+    last_id: str
+    version: int
+
+
+Hours = dict[int, dict[Pair, Cell]]  # hour number (hours since year 0) → pair → cell
+
+
+def hour_of(timestamp: datetime) -> int:
+    """The number of the UTC hour that a UTC instant lies in."""
+    return timestamp.toordinal() * 24 + timestamp.hour
+
+
+def hour_start(hour: int) -> datetime:
+    return datetime.fromordinal(hour // 24).replace(hour=hour % 24, tzinfo=UTC)
+
+
+def hour_start_ms(hour: int) -> int:
+    """Milliseconds since 1970 at which an hour begins."""
+    return (hour - _EPOCH_HOUR) * HOUR_MS
+
+
+def start(quantity: int, timestamp: datetime, id: str, version: int) -> Cell:
+    """The cell of one event."""
+    return Cell(1, quantity, quantity, quantity, quantity, timestamp, id, version)
+
+
+def add(cell: Cell, quantity: int, timestamp: datetime, id: str) -> None:
+    """Count one more event into a cell. ``last`` belongs to the greatest (timestamp, id)."""
+    cell.count += 1
+    cell.sum += quantity
+    if quantity < cell.min:
+        cell.min = quantity
+    elif quantity > cell.max:
+        cell.max = quantity
+    if timestamp > cell.last_timestamp or (timestamp == cell.last_timestamp and id > cell.last_id):
+        cell.last, cell.last_timestamp, cell.last_id = quantity, timestamp, id
+
+
+def total_of(pair: Pair, hour: int, partition: int, cell: Cell) -> Total:
+    """The row of a cell."""
+    return Total(
+        tenant_id=pair[0],
+        metric=pair[1],
+        hour=hour_start(hour),
+        kafka_partition=partition,
+        version=cell.version,
+        count=cell.count,
+        sum=format_nano(cell.sum),
+        min=format_nano(cell.min),
+        max=format_nano(cell.max),
+        last=format_nano(cell.last),
+        last_timestamp=cell.last_timestamp,
+        last_id=cell.last_id,
+    )
+
+
+def cell_of(total: Total) -> Cell:
+    """The cell of a row: what ``total_of`` made, back in memory."""
+    return Cell(
+        total.count,
+        exact_nano(total.sum),
+        exact_nano(total.min),
+        exact_nano(total.max),
+        exact_nano(total.last),
+        total.last_timestamp,
+        total.last_id,
+        total.version,
+    )
