@@ -88,24 +88,17 @@ class KafkaLog:
 
     def start_offset(self) -> int:
         """The first offset that the log still has."""
-        return self._watermarks()[0]
-
-    def end_offset(self) -> int:
-        """The offset after the last record, those of open transactions included."""
-        return self._watermarks()[1]
+        partition = TopicPartition(self._topic, self._partition)
+        try:
+            low, _high = self._consumer.get_watermark_offsets(partition, timeout=self._timeout)
+        except KafkaException as error:
+            raise UnavailableError(
+                f"cannot find the start of {self._topic}[{self._partition}]: {error.args[0].str()}"
+            ) from None
+        return int(low)
 
     def close(self) -> None:
         self._consumer.close()
-
-    def _watermarks(self) -> tuple[int, int]:
-        partition = TopicPartition(self._topic, self._partition)
-        try:
-            low, high = self._consumer.get_watermark_offsets(partition, timeout=self._timeout)
-        except KafkaException as error:
-            raise UnavailableError(
-                f"cannot find the ends of {self._topic}[{self._partition}]: {error.args[0].str()}"
-            ) from None
-        return int(low), int(high)
 
 
 def group_offset(client: Mapping[str, Any], group: str, topic: str, partition: int, timeout: float = 30.0) -> int:

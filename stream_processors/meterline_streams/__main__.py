@@ -7,12 +7,12 @@ import sys
 
 import faust
 from faust.types import TP
+
 from meterline_schemas import topics
 from meterline_schemas.errors import MeterlineError
 from meterline_schemas.health import serve_health
 from meterline_schemas.kafka_log import KafkaLog
 from meterline_schemas.settings import load
-
 from meterline_streams.app import build
 from meterline_streams.catalog import Catalog
 from meterline_streams.preflight import check_topics

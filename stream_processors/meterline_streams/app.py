@@ -12,9 +12,10 @@ from typing import Any, Final
 
 import faust
 from faust.types import TP
-from meterline_schemas import topics
 
+from meterline_schemas import topics
 from meterline_streams.catalog import Catalog
+from meterline_streams.failpoints import reach
 from meterline_streams.settings import StreamSettings
 from meterline_streams.worker import Worker, die
 
@@ -33,6 +34,14 @@ class _App(faust.App):  # type: ignore[misc]
         deadline.daemon = True
         deadline.start()
         await super().on_stop()
+
+
+class _Commits(faust.Sensor):  # type: ignore[misc]
+    """Tells the failpoints when Faust commits group offsets."""
+
+    def on_commit_initiated(self, consumer: Any) -> Any:
+        reach("before_group_commit")
+        return super().on_commit_initiated(consumer)
 
 
 def build(settings: StreamSettings, partitions: int, catalog: Catalog) -> tuple[Any, Worker]:
@@ -57,6 +66,7 @@ def build(settings: StreamSettings, partitions: int, catalog: Catalog) -> tuple[
         stream_wait_empty=False,
         worker_redirect_stdouts=False,
     )
+    app.sensors.add(_Commits())
     events = settings.topic(topics.EVENTS)
 
     async def seek(partition: int, offset: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from threading import Lock
 
 import msgspec
+
 from meterline_schemas.catalog import KEY_PREFIX, PARTITION_COUNT_KEY, Metric, PartitionCount
 from meterline_schemas.kafka_log import LogReader
 

@@ -7,9 +7,9 @@ from threading import Lock
 from typing import Any, Final
 
 from confluent_kafka import KafkaError, Message, Producer
+
 from meterline_schemas import topics
 from meterline_schemas.errors import UnavailableError
-
 from meterline_streams.judge import SourceRecord
 from meterline_streams.settings import StreamSettings
 

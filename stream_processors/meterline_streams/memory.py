@@ -15,12 +15,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import msgspec
+from msgspec import Struct
+
 from meterline_schemas.catalog import Metric
 from meterline_schemas.event import AcceptedEvent
 from meterline_schemas.reject import Reason, Reject
 from meterline_schemas.settings import JudgeSettings
-from msgspec import Struct
-
 from meterline_streams import windows
 from meterline_streams.dedupe import IdIndex, digest, entries_from, entries_of
 from meterline_streams.judge import Bounds, Judge, SourceRecord, Verdicts, instant

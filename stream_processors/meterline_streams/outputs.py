@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
+
 from meterline_schemas import topics
 from meterline_schemas.progress import Progress
 from meterline_schemas.total import Total
-
 from meterline_streams.judge import instant
 from meterline_streams.memory import Changes, PartitionMemory, Watermark
 from meterline_streams.windows import Pair, cell_of, hour_of, hour_start, total_of

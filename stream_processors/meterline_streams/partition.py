@@ -18,10 +18,10 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from confluent_kafka import KafkaException, Producer
+
 from meterline_schemas import topics
 from meterline_schemas.errors import UnavailableError
 from meterline_schemas.kafka_log import KafkaLog, group_offset
-
 from meterline_streams import outputs
 from meterline_streams.catalog import Catalog
 from meterline_streams.errors import EventsLostError, StateMissingError
@@ -105,12 +105,7 @@ class Partition:
 
     def next_record_offset(self) -> int | None:
         """Where the first record at or after the watermark really lies, asked of the log directly."""
-        log = self._log(topics.EVENTS, self.next_offset)
-        try:
-            first = next(iter(log.read_to_end()), None)
-        finally:
-            log.close()
-        return None if first is None else first.offset
+        return self._first_offset(topics.EVENTS, self.next_offset)
 
     def close(self) -> None:
         """Let go of the partition; whatever was not committed never happened."""
@@ -149,12 +144,18 @@ class Partition:
         if committed:
             evidence = f"the group has committed offset {committed} of {events}[{self.number}]"
             raise StateMissingError(state, self.number, evidence)
-        log = self._log(topics.ACCEPTED)
-        written = log.end_offset()
-        log.close()
-        if written:
+        if self._first_offset(topics.ACCEPTED) is not None:  # committed: what was aborted bears no witness
             evidence = f"{self._topic(topics.ACCEPTED)}[{self.number}] was written to"
             raise StateMissingError(state, self.number, evidence)
+
+    def _first_offset(self, topic: str, start: int | None = None) -> int | None:
+        """The offset of the first committed record of this partition of ``topic``, at or after ``start``."""
+        log = self._log(topic, start)
+        try:
+            first = next(iter(log.read_to_end()), None)
+        finally:
+            log.close()
+        return None if first is None else first.offset
 
     def _log(self, topic: str, start: int | None = None) -> KafkaLog:
         return KafkaLog(self._settings.client(), self._topic(topic), self.number, start=start, timeout=_TIMEOUT)

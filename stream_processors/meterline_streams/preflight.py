@@ -6,10 +6,10 @@ from typing import Final
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
+
 from meterline_schemas import topics
 from meterline_schemas.errors import PartitionCountError, UnavailableError
 from meterline_schemas.settings import KafkaSettings
-
 from meterline_streams.errors import WrongTopicError
 
 _TIMEOUT: Final = 30.0

@@ -5,9 +5,10 @@ from __future__ import annotations
 import socket
 from typing import Annotated
 
-from meterline_schemas.settings import PREFIX, JudgeSettings, KafkaSettings
 from pydantic import Field, model_validator
 from pydantic_settings import SettingsConfigDict
+
+from meterline_schemas.settings import PREFIX, JudgeSettings, KafkaSettings
 
 
 class StreamSettings(KafkaSettings, JudgeSettings):

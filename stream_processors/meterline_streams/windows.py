@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Final
 
+from msgspec import Struct
+
 from meterline_schemas.quantity import exact_nano, format_nano
 from meterline_schemas.total import Total
-from msgspec import Struct
 
 HOUR_MS: Final = 3_600_000
 _EPOCH_HOUR: Final = datetime(1970, 1, 1, tzinfo=UTC).toordinal() * 24

@@ -19,7 +19,6 @@ from typing import Any, Final
 from meterline_schemas import topics
 from meterline_schemas.errors import MeterlineError
 from meterline_schemas.health import Health
-
 from meterline_streams import metrics
 from meterline_streams.catalog import Catalog
 from meterline_streams.errors import WrongTopicError

@@ -1,0 +1,99 @@
+"""Plain Kafka work for tests: topics made and read without any code of the pipeline."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+OUTPUTS = ("usage.accepted", "usage.rejected", "usage.totals")
+
+
+def read_all(bootstrap: str, topic: str, *, isolation: str = "read_committed") -> Iterator[Message]:
+    """Every record of every partition, from the log's start to its end as it is now."""
+    consumer = Consumer(
+        {
+            "bootstrap.servers": bootstrap,
+            "group.id": "tests",
+            "enable.auto.commit": False,
+            "isolation.level": isolation,
+            "enable.partition.eof": True,
+            "auto.offset.reset": "earliest",
+            "fetch.wait.max.ms": 20,
+        }
+    )
+    partitions = consumer.list_topics(topic, timeout=20).topics[topic].partitions
+    consumer.assign([TopicPartition(topic, number, 0) for number in partitions])
+    ended: set[int] = set()
+    deadline = time.monotonic() + 60
+    while len(ended) < len(partitions):
+        assert time.monotonic() < deadline, f"{topic} cannot be read to its end"
+        for message in consumer.consume(5000, 0.2):
+            error = message.error()
+            if error is None:
+                deadline = time.monotonic() + 60
+                yield message
+            elif error.code() == KafkaError._PARTITION_EOF:
+                ended.add(message.partition())
+            else:
+                raise AssertionError(error.str())
+    consumer.close()
+
+
+def ends(bootstrap: str, topic: str) -> dict[int, int]:
+    """The end offset of each partition."""
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "tests"})
+    partitions = consumer.list_topics(topic, timeout=20).topics[topic].partitions
+    found = {n: consumer.get_watermark_offsets(TopicPartition(topic, n), timeout=20)[1] for n in partitions}
+    consumer.close()
+    return found
+
+
+def judged(bootstrap: str, prefix: str) -> dict[int, int]:
+    """The watermark of each partition, as the newest progress record on ``usage.accepted`` gives it."""
+    found: dict[int, int] = {}
+    for message in read_all(bootstrap, prefix + "usage.accepted"):
+        if message.key() == b"progress":
+            found[message.partition()] = json.loads(message.value())["next_offset"]
+    return found
+
+
+def produce(bootstrap: str, topic: str, records: list[tuple[int, bytes]], **headers: bytes) -> None:
+    """Records to given partitions, acknowledged when this returns."""
+    failed: list[str] = []
+    producer = Producer(
+        {
+            "bootstrap.servers": bootstrap,
+            "enable.idempotence": True,
+            "message.max.bytes": 15_000_000,
+            "linger.ms": 5,
+            "compression.type": "lz4",
+        }
+    )
+
+    def delivered(error: KafkaError | None, _message: Message) -> None:
+        if error is not None:
+            failed.append(error.str())
+
+    for partition, value in records:
+        while True:
+            try:
+                producer.produce(
+                    topic, value, partition=partition, headers=list(headers.items()) or None, on_delivery=delivered
+                )
+                break
+            except BufferError:
+                producer.poll(0.1)
+        producer.poll(0)
+    assert producer.flush(60) == 0
+    assert not failed, failed
+
+
+@lru_cache  # a request ends with its client: keep it
+def admin(bootstrap: str) -> Any:
+    return AdminClient({"bootstrap.servers": bootstrap})

@@ -1,0 +1,161 @@
+"""Real stream workers as processes of their own: started, killed, frozen, woken, started again."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import msgspec
+from confluent_kafka import Producer
+from confluent_kafka.admin import NewTopic
+
+from meterline_schemas import topics
+from meterline_schemas.catalog import Metric, PartitionCount
+from meterline_schemas.partitioning import partition_of
+from tests.support import cluster
+from tests.support.recount import Recount, answers_of_topics, assert_equal_counts, check_one_verdict_each, lines
+from tests.support.workload import METRICS
+
+
+def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> None:
+    """Return once ``condition`` holds; fail, naming ``what``, where it does not within ``seconds``."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
+        time.sleep(0.1)
+
+
+class Streams:
+    """An installation's topics under one prefix, and its stream workers."""
+
+    def __init__(self, bootstrap: str, prefix: str, folder: Path, partitions: int = 4, **settings: str) -> None:
+        self.bootstrap, self.prefix, self.partitions = bootstrap, prefix, partitions
+        self._folder = folder
+        self._settings = settings
+        self._workers: dict[str, subprocess.Popen[bytes]] = {}
+        self.expected = Recount()
+        self._create()
+
+    def _create(self) -> None:
+        wanted = [
+            NewTopic(
+                self.prefix + topic.name,
+                self.partitions if topic.partitioned == "like_events" else 1,
+                1,
+                config=topic.settings,
+            )
+            for topic in topics.TOPICS
+        ]
+        for created in cluster.admin(self.bootstrap).create_topics(wanted).values():
+            created.result(30)
+        self.define(*sorted(METRICS), partitions=self.partitions)
+
+    def define(self, *metrics: str, partitions: int | None = None) -> None:
+        """Write metric definitions, acknowledged when this returns."""
+        producer = Producer({"bootstrap.servers": self.bootstrap, "linger.ms": 0})
+        config = self.prefix + topics.CONFIG
+        if partitions is not None:
+            producer.produce(config, key=b"partitions", value=msgspec.json.encode(PartitionCount(partitions)))
+        for metric in metrics:
+            producer.produce(config, key=f"metric/{metric}", value=Metric(key=metric).encode())
+        assert producer.flush(30) == 0
+
+    def home(self, tenant: str) -> int:
+        return partition_of(tenant, self.partitions)
+
+    # events
+
+    def send(self, records: Iterator[tuple[int, bytes]] | list[tuple[int, bytes]]) -> None:
+        """Records to ``usage.events``, counted independently as well."""
+        batch = list(records)
+        for _partition, value in batch:
+            for line in lines(value):
+                self.expected.add(line, METRICS)
+        cluster.produce(self.bootstrap, self.prefix + topics.EVENTS, batch)
+
+    # workers
+
+    def environment(self, name: str, more: Mapping[str, str]) -> dict[str, str]:
+        return {
+            **os.environ,
+            "METERLINE_KAFKA": self.bootstrap,
+            "METERLINE_TOPIC_PREFIX": self.prefix,
+            "METERLINE_STREAM_WORKER_ID": name,
+            "METERLINE_SESSION_SECONDS": "6",
+            **self._settings,
+            **more,
+        }
+
+    def start(self, name: str, module: str = "meterline_streams", **more: str) -> subprocess.Popen[bytes]:
+        """Start a worker; ``more`` is added to its environment."""
+        with self.log(name).open("ab") as out:
+            worker = subprocess.Popen(
+                [sys.executable, "-m", module], env=self.environment(name, more), stdout=out, stderr=out
+            )
+        self._workers[name] = worker
+        return worker
+
+    def log(self, name: str) -> Path:
+        return self._folder / f"{name}.log"
+
+    def signal(self, name: str, number: signal.Signals) -> None:
+        self._workers[name].send_signal(number)
+
+    def kill(self, name: str) -> None:
+        self._workers[name].kill()
+        self._workers[name].wait(10)
+
+    def exit_code(self, name: str, seconds: float) -> int:
+        """Wait for a worker to end by itself."""
+        return self._workers[name].wait(seconds)
+
+    def names(self) -> set[str]:
+        return set(self._workers)
+
+    def pid(self, name: str) -> int:
+        return self._workers[name].pid
+
+    def alive(self, name: str) -> bool:
+        return self._workers[name].poll() is None
+
+    def assigned(self, name: str) -> bool:
+        """Whether the worker has opened a partition, as its log says."""
+        log = self.log(name)
+        return log.exists() and b" open at offset " in log.read_bytes()
+
+    # outcome
+
+    def drain(self, *keep_alive: str, seconds: float = 90) -> None:
+        """Wait until everything sent is judged, starting workers of these names again whenever they end."""
+        end = {n: offset for n, offset in cluster.ends(self.bootstrap, self.prefix + topics.EVENTS).items() if offset}
+
+        def done() -> bool:
+            for name in keep_alive:
+                if not self.alive(name):
+                    self.start(name)
+            judged = cluster.judged(self.bootstrap, self.prefix)
+            return all(judged.get(n, 0) >= offset for n, offset in end.items())
+
+        wait_until(done, seconds, f"all of {end} judged, not only {cluster.judged(self.bootstrap, self.prefix)}")
+
+    def check_exact(self) -> None:
+        """One verdict a line, and every total equal to the independent count."""
+        check_one_verdict_each(self.bootstrap, self.prefix)
+        assert_equal_counts(answers_of_topics(self.bootstrap, self.prefix), self.expected.answers)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        for worker in self._workers.values():
+            if worker.poll() is None:
+                worker.send_signal(signal.SIGCONT)
+                worker.kill()
+                worker.wait(10)
