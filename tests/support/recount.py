@@ -162,19 +162,23 @@ def answers_of_topics(bootstrap: str, prefix: str) -> dict[Key, Count]:
         cell.max = max(cell.max, Decimal(total["max"]))
         last = (milliseconds(total["last_timestamp"]), total["last_id"], Decimal(total["last"]))
         cell.last = max(cell.last, last)
-    seen = set()
+    late: dict[tuple[str, str, str, str], dict[str, Any]] = {}
+    on_time: set[tuple[str, str, str, str]] = set()
     for message in read_all(bootstrap, prefix + "usage.accepted"):
         if message.key() == b"progress":
             continue
         for line in message.value().split(b"\n"):
             row = json.loads(line)
             identity = (row["tenant_id"], row["metric"], row["timestamp"], row["id"])
-            if row.get("late") and identity not in seen:
-                seen.add(identity)
-                timestamp = milliseconds(row["timestamp"])
-                found[row["tenant_id"], row["metric"], timestamp[:13]].add(
-                    Decimal(row["quantity"]), timestamp, row["id"]
-                )
+            if row.get("late"):
+                late[identity] = row
+            else:
+                on_time.add(identity)
+    for identity, row in late.items():
+        if identity not in on_time:  # an on-time row wins over its late copy
+            timestamp = milliseconds(row["timestamp"])
+            key = (row["tenant_id"], row["metric"], timestamp[:13])
+            found[key].add(Decimal(row["quantity"]), timestamp, row["id"])
     return found
 
 
