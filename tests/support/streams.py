@@ -13,7 +13,6 @@ from types import TracebackType
 from typing import Self
 
 import msgspec
-from confluent_kafka import Producer
 from confluent_kafka.admin import NewTopic
 
 from meterline_schemas import topics
@@ -59,7 +58,7 @@ class Streams:
 
     def define(self, *metrics: str, partitions: int | None = None) -> None:
         """Write metric definitions, acknowledged when this returns."""
-        producer = Producer({"bootstrap.servers": self.bootstrap, "linger.ms": 0})
+        producer = cluster.producer(self.bootstrap)
         config = self.prefix + topics.CONFIG
         if partitions is not None:
             producer.produce(config, key=b"partitions", value=msgspec.json.encode(PartitionCount(partitions)))
