@@ -11,6 +11,8 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 import msgspec
 from prometheus_client import make_wsgi_app
 
+from meterline_schemas.errors import ConfigurationError
+
 StartResponse = Callable[[str, list[tuple[str, str]]], object]
 
 
@@ -28,7 +30,11 @@ class Health:
 
 
 def serve_health(port: int, check: Callable[[], Health], host: str = "127.0.0.1") -> None:
-    """Answer on ``port`` from a daemon thread: 200 where ``check`` is ok, 503 where it is not."""
+    """Answer on ``port`` from a daemon thread: 200 where ``check`` is ok, 503 where it is not.
+
+    Raises:
+        ConfigurationError: the port cannot be bound.
+    """
     metrics = make_wsgi_app()
 
     def app(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
@@ -41,7 +47,12 @@ def serve_health(port: int, check: Callable[[], Health], host: str = "127.0.0.1"
         body = {"live": True, "ready": health.ready, "progressing": health.progressing, **health.detail}
         return [msgspec.json.encode(body)]
 
-    server = make_server(host, port, app, server_class=WSGIServer, handler_class=_Quiet)
+    try:
+        server = make_server(host, port, app, server_class=WSGIServer, handler_class=_Quiet)
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot answer health checks on port {port}: {error.strerror}; choose another"
+        ) from None
     Thread(target=server.serve_forever, name="health", daemon=True).start()
 
 

@@ -16,6 +16,8 @@ NANO: Final = 10**DECIMALS
 LIMIT: Final = 10**18  # |quantity| stays below this many whole units: Decimal(38, 9) with room for sums
 MAX_TEXT: Final = 64  # characters of a quantity as it is written; longer is out of range
 
+# the common form, already canonical but for "-0": no exponent, no needless zero, at most 18 and 9 digits
+_PLAIN = re.compile(r"(-?(?:0|[1-9][0-9]{0,17}))(?:\.([0-9]{0,8}[1-9]))?", re.ASCII)
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,3})?", re.ASCII)
 
 
@@ -25,6 +27,17 @@ class QuantityError(ValueError):
 
 class QuantityRangeError(QuantityError):
     """A number, but |quantity| >= 10^18 or finer than 10^-9: refused, never rounded."""
+
+
+def read(text: str) -> tuple[int, str]:
+    """Nano-units and canonical text of a decimal; raises what ``parse_nano`` raises."""
+    plain = _PLAIN.fullmatch(text)
+    if plain is None:
+        nano = parse_nano(text)
+        return nano, format_nano(nano)
+    whole, fraction = plain.groups()
+    nano = int(whole + (fraction or "").ljust(DECIMALS, "0"))
+    return nano, text if nano else "0"
 
 
 def parse_nano(text: str) -> int:

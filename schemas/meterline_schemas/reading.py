@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from meterline_schemas.event import MAX_LINE_BYTES, MAX_PROPERTIES, UsageEvent
-from meterline_schemas.quantity import MAX_TEXT, QuantityError, QuantityRangeError, format_nano, parse_nano
+from meterline_schemas.quantity import MAX_TEXT, QuantityError, QuantityRangeError, read
 from meterline_schemas.reject import Reason
 
 _event_decoder: Final = msgspec.json.Decoder(UsageEvent)
@@ -79,12 +79,11 @@ def read_quantity(raw: bytes) -> tuple[int, str]:
     else:
         raise InvalidLine(Reason.INVALID_EVENT, "quantity must be a decimal: a JSON string or number")
     try:
-        nano = parse_nano(text)
+        return read(text)
     except QuantityRangeError as error:
         raise InvalidLine(Reason.QUANTITY_OUT_OF_RANGE, str(error)) from None
     except QuantityError as error:
         raise InvalidLine(Reason.INVALID_EVENT, str(error)) from None
-    return nano, format_nano(nano)
 
 
 def read_properties(raw: bytes) -> dict[str, str] | None:

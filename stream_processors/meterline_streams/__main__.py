@@ -33,14 +33,18 @@ def main() -> int:
         logging.getLogger("meterline.streams").critical("cannot start: %s", error)
         return 1
     app, worker = build(settings, partitions, catalog)
-    if settings.stream_health_port:
-        events = settings.topic(topics.EVENTS)
+    events = settings.topic(topics.EVENTS)
 
-        def lag(partition: int) -> int | None:
-            highwater = app.consumer.highwater(TP(events, partition))
-            return None if highwater is None else max(0, highwater - worker.next_offset(partition))
+    def lag(partition: int) -> int | None:
+        highwater = app.consumer.highwater(TP(events, partition))
+        return None if highwater is None else max(0, highwater - worker.next_offset(partition))
 
-        serve_health(settings.stream_health_port, lambda: worker.health(lag))
+    try:
+        if settings.stream_health_port:
+            serve_health(settings.stream_health_port, lambda: worker.health(lag))
+    except MeterlineError as error:
+        logging.getLogger("meterline.streams").critical("cannot start: %s", error)
+        return 1
     faust.Worker(app, loglevel="WARNING", quiet=True, override_logging=False).execute_from_commandline()
     return 0
 

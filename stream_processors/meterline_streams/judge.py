@@ -27,7 +27,18 @@ from meterline_schemas.reading import (
 from meterline_schemas.reject import Reason, Reject, keep
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_CACHED_QUANTITIES: Final = 200_000
+_CACHED_QUANTITIES: Final = 100_000
+
+_quantities: dict[bytes, tuple[int, str]] = {}  # by their JSON text: most events repeat one
+
+
+def _quantity(raw: bytes) -> tuple[int, str]:
+    known = _quantities.get(raw)
+    if known is None:
+        if len(_quantities) >= _CACHED_QUANTITIES:
+            _quantities.clear()
+        known = _quantities[raw] = read_quantity(raw)
+    return known
 
 
 def instant(milliseconds: int) -> datetime:
@@ -86,7 +97,6 @@ class Judge:
         self._topic = topic
         self._partition = partition
         self._partitions = partitions
-        self._quantities: dict[bytes, tuple[int, str]] = {}
         self._split: tuple[SourceRecord | None, list[bytes]] = (None, [])  # the lines of the last record split
 
     def judge(
@@ -166,7 +176,7 @@ class Judge:
                 raise InvalidLine(Reason.INVALID_EVENT, problem)
         raw_properties = bytes(event.properties)
         properties = read_properties(raw_properties) if raw_properties else None
-        nano, quantity = self._quantity(bytes(event.quantity))
+        nano, quantity = _quantity(bytes(event.quantity))
         metric = metrics.get(event.metric)
         if metric is None:
             raise InvalidLine(Reason.UNKNOWN_METRIC, f"metric {event.metric[:100]!r} is not defined")
@@ -195,14 +205,6 @@ class Judge:
             1 if timestamp < bounds.late_before else 0,
         )
         return accepted, nano
-
-    def _quantity(self, raw: bytes) -> tuple[int, str]:
-        known = self._quantities.get(raw)
-        if known is None:
-            if len(self._quantities) >= _CACHED_QUANTITIES:
-                self._quantities.clear()
-            known = self._quantities[raw] = read_quantity(raw)
-        return known
 
     def repeat(self, event: AcceptedEvent, record: SourceRecord) -> Reject:
         """The reject of a candidate that turned out to be a repeat."""
