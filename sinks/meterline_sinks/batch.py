@@ -1,0 +1,111 @@
+"""Which records make which inserts. Pure: values in, values out.
+
+Lines of ``usage.accepted``, ``usage.rejected`` and ``usage.totals`` are rows already, their fields named as the
+columns, so their bytes pass through without being decoded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+from meterline_schemas.topics import ACCEPTED, PROGRESS_KEY, REJECTED, TOTALS
+
+TABLES: Final[Mapping[str, str]] = MappingProxyType(
+    {ACCEPTED: "usage_events_raw", REJECTED: "rejected_events", TOTALS: "usage_totals"}
+)
+PROGRESS_TABLE: Final = "usage_progress"
+
+Partition = tuple[str, int]  # a topic's name without prefix, and the partition
+Origin = tuple[str, int, int]  # topic, partition, offset
+
+
+@dataclass(frozen=True)
+class Insert:
+    """The rows of one table as JSON lines, and beside each element of ``rows`` the record that it came in.
+
+    An element of ``rows`` holds all lines of its record.
+    """
+
+    table: str
+    rows: Sequence[bytes]
+    origins: Sequence[Origin]
+
+    def body(self) -> bytes:
+        return b"\n".join(self.rows)
+
+    def halves(self) -> tuple[Insert, Insert]:
+        middle = len(self.rows) // 2
+        return (
+            Insert(self.table, self.rows[:middle], self.origins[:middle]),
+            Insert(self.table, self.rows[middle:], self.origins[middle:]),
+        )
+
+
+class Batch:
+    """Records in the order of each partition, gathered until they are inserted together.
+
+    Of several totals with one key, and of several progress records of one partition, only the last is kept: it
+    replaces the others in the tables too. Two batches of the same records, cut anywhere, leave the same tables.
+    """
+
+    __slots__ = ("_origins", "_progress", "_rows", "_totals", "bytes", "next_offsets")
+
+    def __init__(self) -> None:
+        self.bytes = 0  # of values taken, including those that a later one replaced
+        self.next_offsets: dict[Partition, int] = {}  # what to commit once all of it is written
+        self._rows: dict[str, list[bytes]] = {ACCEPTED: [], REJECTED: []}
+        self._origins: dict[str, list[Origin]] = {ACCEPTED: [], REJECTED: []}
+        self._totals: dict[tuple[int, bytes], tuple[Origin, bytes]] = {}
+        self._progress: dict[Partition, tuple[Origin, bytes]] = {}
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to commit."""
+        return bool(self.next_offsets)
+
+    def add(self, topic: str, partition: int, offset: int, key: bytes | None, value: bytes | None) -> None:
+        """Take one record. A tombstone has no row."""
+        self.next_offsets[topic, partition] = offset + 1
+        if value is None:
+            return
+        self.bytes += len(value)
+        origin = (topic, partition, offset)
+        if key == PROGRESS_KEY:
+            self._progress[topic, partition] = (origin, value)
+        elif topic == TOTALS:
+            self._totals[partition, key or b""] = (origin, value)
+        else:
+            self._rows[topic].append(value)
+            self._origins[topic].append(origin)
+
+    def skip_to(self, topic: str, partition: int, offset: int) -> None:
+        """Nothing to write lies before ``offset``: the end of the log behind the marks of transactions.
+
+        Committing it keeps the lag of an idle partition at zero, and keeps retention from overtaking it.
+        """
+        self.next_offsets[topic, partition] = offset
+
+    def inserts(self) -> list[Insert]:
+        """What to write, in order; progress last, so that it never speaks of rows that are not there."""
+        inserts = [
+            Insert(TABLES[ACCEPTED], self._rows[ACCEPTED], self._origins[ACCEPTED]),
+            Insert(TABLES[REJECTED], self._rows[REJECTED], self._origins[REJECTED]),
+            Insert(
+                TABLES[TOTALS],
+                [value for _origin, value in self._totals.values()],
+                [origin for origin, _value in self._totals.values()],
+            ),
+            Insert(
+                PROGRESS_TABLE,
+                [progress_row(origin[0], value) for origin, value in self._progress.values()],
+                [origin for origin, _value in self._progress.values()],
+            ),
+        ]
+        return [insert for insert in inserts if insert.rows]
+
+
+def progress_row(topic: str, value: bytes) -> bytes:
+    """The progress record of ``topic`` as a row: its own JSON object with the topic put in front."""
+    return b'{"topic":"%s",%s' % (topic.encode(), value.lstrip().removeprefix(b"{"))
