@@ -1,0 +1,96 @@
+"""``python -m meterline_api``: take events and answer questions over HTTP until SIGTERM.
+
+Exit code 0 after a clean stop, 1 when the port is taken, 2 for wrong settings.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+import sys
+
+import uvicorn
+
+from meterline_api.app import create_app
+from meterline_api.settings import ApiSettings
+from meterline_schemas.errors import ConfigurationError
+from meterline_schemas.settings import ClickHouseSettings, JudgeSettings, KafkaSettings, load
+
+log = logging.getLogger("meterline_api")
+
+
+def settings_from_environment() -> tuple[ApiSettings, KafkaSettings, ClickHouseSettings, JudgeSettings]:
+    """All settings.
+
+    Raises:
+        ConfigurationError: with one line for each that is wrong, of all kinds.
+    """
+    problems: list[str] = []
+    for kind in (ApiSettings, KafkaSettings, ClickHouseSettings, JudgeSettings):
+        try:
+            load(kind)
+        except ConfigurationError as error:
+            problems += str(error).splitlines()[1:]
+    if problems:
+        raise ConfigurationError("settings are wrong: " + "; ".join(problem.strip() for problem in problems))
+    return load(ApiSettings), load(KafkaSettings), load(ClickHouseSettings), load(JudgeSettings)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that is bound.
+
+    Raises:
+        OSError: the port is taken, or the host is not ours.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def main() -> int:
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", force=True
+    )
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    for name in ("urllib3", "clickhouse_connect"):  # they warn of what is told once, and on one line, elsewhere
+        logging.getLogger(name).setLevel(logging.ERROR)
+    try:
+        settings, kafka, clickhouse, judge = settings_from_environment()
+        app = create_app(settings, kafka, clickhouse, judge)
+        listener = listen(settings.host, settings.port)
+    except ConfigurationError as error:
+        log.critical("%s", error)
+        return 2
+    except (OSError, OverflowError) as error:
+        log.critical("cannot listen on %s:%d: %s; set METERLINE_API_PORT", settings.host, settings.port, error)
+        return 1
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=int(settings.ack_timeout) + 2,
+            timeout_keep_alive=75,
+        )
+    )
+    # the server hands signals on when it has stopped: without a handler the second delivery would kill
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: None)
+    address = listener.getsockname()
+    log.info("listening on http://%s:%d", address[0], address[1])
+    with listener:
+        server.run(sockets=[listener])
+    log.info("stopped")
+    return 0 if server.started else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

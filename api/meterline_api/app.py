@@ -1,0 +1,118 @@
+"""The application: its parts wired together."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from meterline.connection import check
+from meterline.ingest import Ingest
+from meterline_api.catalog import Catalog, Follower
+from meterline_api.clickhouse import ClickHouse
+from meterline_api.door import Window
+from meterline_api.middleware import Outermost
+from meterline_api.models import ProblemModel
+from meterline_api.offsets import Offsets
+from meterline_api.problems import Code, Problem
+from meterline_api.routes import events, health, usage
+from meterline_api.service import Service
+from meterline_api.settings import ApiSettings
+from meterline_api.standstill import Standstill
+from meterline_api.watch import Group, Watch
+from meterline_schemas import topics
+from meterline_schemas.kafka_log import KafkaLog
+from meterline_schemas.settings import ClickHouseSettings, JudgeSettings, KafkaSettings
+
+_CODES: Mapping[int, Code] = {404: Code.NOT_FOUND, 405: Code.METHOD_NOT_ALLOWED}
+_CATALOG_SECONDS = 2.0
+
+
+def create_app(
+    settings: ApiSettings, kafka: KafkaSettings, clickhouse: ClickHouseSettings, judge: JudgeSettings
+) -> FastAPI:
+    """The application; it reaches for Kafka and ClickHouse when its lifespan begins, and runs without them.
+
+    Raises:
+        ConfigurationError: settings that a client does not take.
+    """
+    check(kafka.client())
+    tables = ClickHouse(clickhouse, settings.query_timeout)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        catalog = Catalog()
+        ingest = Ingest(kafka.client(), kafka.topic(topics.EVENTS), timeout=settings.ack_timeout)
+        follower = Follower(catalog, KafkaLog(kafka.client(), kafka.topic(topics.CONFIG), 0), _CATALOG_SECONDS)
+        watch = Watch(Offsets(kafka.client(), 5.0), tables, _groups(settings, kafka), settings.sample_seconds)
+        window = Window(judge.accept_past, judge.accept_future)
+        app.state.service = Service(settings, window, kafka.topic(topics.EVENTS), ingest, catalog, tables, watch)
+        follower.start()
+        watch.start()
+        yield
+        watch.stop()
+        follower.stop()
+        await ingest.close()
+        tables.close()
+
+    app = FastAPI(
+        title="Meterline",
+        description="Usage events in, exact usage out. Every event that was answered with `accepted` counts once.",
+        version="1",
+        lifespan=lifespan,
+        responses={500: {"model": ProblemModel, "description": "The server failed."}},
+        docs_url="/docs",
+        redoc_url=None,
+    )
+    app.state.key = settings.key.get_secret_value().encode()
+    for router in (events.router, usage.router, health.router):
+        app.include_router(router)
+    app.add_exception_handler(Problem, _problem)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_middleware(Outermost)
+    return app
+
+
+def _groups(settings: ApiSettings, kafka: KafkaSettings) -> dict[str, Group]:
+    read = {
+        "streams": (topics.STREAM_GROUP, [topics.EVENTS]),
+        "sinks": (topics.SINK_GROUP, [topics.ACCEPTED, topics.REJECTED, topics.TOTALS]),
+    }
+    return {
+        name: Group(kafka.topic(group), [kafka.topic(topic) for topic in names], Standstill(settings.stuck_after))
+        for name, (group, names) in read.items()
+    }
+
+
+async def _problem(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, Problem)  # noqa: S101 - it is registered for nothing else
+    return error.response()
+
+
+async def _invalid(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101
+    errors: list[dict[str, Any]] = [
+        {"field": ".".join(str(part) for part in found["loc"][1:]), "detail": found["msg"]} for found in error.errors()
+    ]
+    detail = "; ".join(f"{found['field']}: {found['detail']}" for found in errors)
+    return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, Code.INVALID_REQUEST, detail, errors=errors).response()
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101
+    details = {
+        404: f"there is nothing at {request.url.path[:200]}; /docs lists what there is",
+        405: f"{request.method} is not for {request.url.path[:200]}",
+    }
+    return Problem(
+        HTTPStatus(error.status_code),
+        _CODES.get(error.status_code, Code.INVALID_REQUEST),
+        details.get(error.status_code, str(error.detail)),
+        headers=error.headers,
+    ).response()

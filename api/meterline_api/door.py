@@ -1,0 +1,92 @@
+"""The judge at the door: what is certain to be rejected is refused at once, by the rules that the stream judges by.
+
+Pure. Whether the metric exists and whether the event is a repeat only the stream can say; an event that passes here
+may still be rejected there for one of these.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final, NamedTuple
+
+from meterline.encoding import check_size, line_of_event
+from meterline.records import Line
+from meterline_api.submissions import Submission
+from meterline_schemas.event import UsageEvent
+from meterline_schemas.reading import InvalidLine
+from meterline_schemas.reject import Reason
+
+MAX_KEY: Final = 255
+_NAMESPACE: Final = uuid.UUID("5c0d4a27-6a0e-5a6f-9f3c-1f6f0f2b7f10")
+
+
+class Admitted(NamedTuple):
+    """An event that may be sent, and the id that it goes by."""
+
+    id: str
+    line: Line
+
+
+class Refused(NamedTuple):
+    """An event that can never count, as it is."""
+
+    id: str | None
+    reason: Reason
+    detail: str
+
+
+@dataclass(frozen=True)
+class Window:
+    """Which event times are taken, from the time of the request."""
+
+    past: timedelta
+    future: timedelta
+
+
+def derived_id(key: str, index: int) -> str:
+    """The id of the event at ``index`` of a request with this ``Idempotency-Key``: a UUIDv5, always the same."""
+    return str(uuid.uuid5(_NAMESPACE, f"{index}:{key}"))
+
+
+def judge(
+    submissions: Sequence[Submission | InvalidLine], key: str | None, now: datetime, window: Window
+) -> list[Admitted | Refused]:
+    """A verdict for each, in order. ``key`` is the request's ``Idempotency-Key``."""
+    return [
+        Refused(None, found.reason, found.detail)
+        if isinstance(found, InvalidLine)
+        else _one(found, i, key, now, window)
+        for i, found in enumerate(submissions)
+    ]
+
+
+def _one(found: Submission, index: int, key: str | None, now: datetime, window: Window) -> Admitted | Refused:
+    id = found.id
+    if id is None:
+        if key is None:
+            detail = "id is missing: send one that stays the same when you try again, or the header Idempotency-Key"
+            return Refused(None, Reason.INVALID_EVENT, detail)
+        id = derived_id(key, index)
+    timestamp = now if found.timestamp is None else found.timestamp
+    event = UsageEvent(
+        id,
+        found.tenant_id,
+        found.metric,
+        found.quantity,
+        timestamp,
+        found.subject,
+        found.source,
+        found.properties,
+    )
+    try:
+        text = line_of_event(event)
+        if timestamp < now - window.past:
+            raise InvalidLine(Reason.TOO_OLD, f"timestamp is before {(now - window.past).isoformat()}")
+        if timestamp > now + window.future:
+            raise InvalidLine(Reason.IN_FUTURE, f"timestamp is after {(now + window.future).isoformat()}")
+    except InvalidLine as problem:
+        return Refused(id, problem.reason, problem.detail)
+    return Admitted(id, (found.tenant_id, text, check_size(text)))

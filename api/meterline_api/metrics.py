@@ -1,0 +1,22 @@
+"""The API's Prometheus metrics, all of them."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
+
+disable_created_metrics()  # type: ignore[no-untyped-call]
+
+REQUESTS = Counter("meterline_api_requests", "Requests answered, by path and status.", ["path", "status"])
+SECONDS = Histogram(
+    "meterline_api_request_seconds",
+    "Time from a request's headers to its answer, by path.",
+    ["path"],
+    buckets=(0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+)
+EVENTS = Counter(
+    "meterline_api_events",
+    "Events received, by outcome: accepted (Kafka holds it), invalid, or unknown (Kafka did not answer).",
+    ["outcome"],
+)
+LAG = Gauge("meterline_api_group_lag", "Records that a consumer group has not committed yet.", ["group"])
+READY = Gauge("meterline_api_ready", "1 while events are taken, else 0.")

@@ -1,0 +1,141 @@
+"""Pydantic models of what goes over HTTP: they document it; what is read and written fast is in msgspec beside them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from meterline_schemas.catalog import Aggregation
+from meterline_schemas.event import MAX_ID, MAX_PROPERTIES
+from meterline_schemas.reject import Reason
+
+Value = str | int | float | bool | None
+
+
+class EventSubmission(BaseModel):
+    """A usage event as it may be sent here: `id` may come from the `Idempotency-Key`, `timestamp` from the server."""
+
+    id: Annotated[str, Field(min_length=1, max_length=MAX_ID)] | None = Field(
+        None, description="Unique within the tenant, made once, kept on retries. Needed without Idempotency-Key."
+    )
+    tenant_id: str = Field(min_length=1, max_length=MAX_ID, description="Who is billed.")
+    metric: str = Field(min_length=1, max_length=MAX_ID, description="Key of a defined metric.")
+    quantity: str | int | float = Field(
+        description="Decimal, |quantity| < 10^18, at most 9 decimals; a string or a JSON number, read exactly."
+    )
+    timestamp: AwareDatetime | None = Field(
+        None, description="When it happened, RFC 3339 with offset. Cut to ms. By default the time of the request."
+    )
+    subject: Annotated[str, Field(max_length=MAX_ID)] | None = Field(
+        None, description="User or project below the tenant."
+    )
+    source: Annotated[str, Field(max_length=MAX_ID)] | None = Field(None, description="The application that saw it.")
+    properties: Annotated[dict[str, Value], Field(max_length=MAX_PROPERTIES)] | None = Field(
+        None, description="Dimensions to group and filter by. Opaque ids, no PII."
+    )
+
+
+class UsageEvent(EventSubmission):
+    """One line of a record on usage.events."""
+
+    id: str = Field(
+        min_length=1, max_length=MAX_ID, description="Unique within the tenant, made once, kept on retries."
+    )
+    timestamp: datetime = Field(description="When it happened, RFC 3339 with offset. Cut to ms.")
+
+
+class CloudEvent(BaseModel):
+    """A CloudEvents 1.0 event as usage."""
+
+    specversion: Literal["1.0"]
+    id: str = Field(min_length=1, max_length=4096, description="Unique within the source.")
+    source: str = Field(min_length=1, max_length=MAX_ID, description="The application that saw it.")
+    type: str = Field(min_length=1, max_length=MAX_ID, description="Key of a defined metric.")
+    subject: str = Field(min_length=1, max_length=MAX_ID, description="The tenant: who is billed.")
+    time: AwareDatetime | None = Field(None, description="When it happened. By default the time of the request.")
+    datacontenttype: str | None = Field(None, description="application/json, or nothing.")
+    data: dict[str, Any] | None = Field(
+        None, description="`quantity` (or `value`; 1 without both) and, as properties, everything else."
+    )
+
+
+class EventStatusModel(BaseModel):
+    """What became of one event."""
+
+    index: int = Field(description="Its place in the request, from 0.")
+    status: Literal["accepted", "invalid", "unknown"] = Field(
+        description="accepted: Kafka holds it. invalid: it can never count as it is. unknown: send it again as it is."
+    )
+    id: str | None = Field(None, description="The id that it goes by.")
+    reason: Reason | None = Field(None, description="Why it is invalid.")
+    detail: str | None = Field(None, description="The same for people.")
+
+
+class AcceptedModel(BaseModel):
+    """Kafka holds every event that can count."""
+
+    accepted: int = Field(description="Events with status accepted.")
+    invalid: int = Field(description="Events with status invalid.")
+    events: list[EventStatusModel] = Field(description="One for each event, in order.")
+
+
+class FieldProblem(BaseModel):
+    """What is wrong with one parameter."""
+
+    field: str
+    detail: str
+
+
+class ProblemModel(BaseModel):
+    """An error (RFC 9457)."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str
+    title: str
+    status: int
+    code: str = Field(description="For programs: its meaning never changes.")
+    detail: str = Field(description="For people: what to do.")
+    events: list[EventStatusModel] | None = Field(None, description="Of a request with events, one for each, in order.")
+    errors: list[FieldProblem] | None = Field(None, description="Of invalid_request, one for each parameter.")
+
+
+class UsageRow(BaseModel):
+    """Usage of one metric in `[from, to)`, of the group that the other members name."""
+
+    start: AwareDatetime = Field(
+        serialization_alias="from", description="Start of the window, or of the request where it is later."
+    )
+    end: AwareDatetime = Field(
+        serialization_alias="to", description="End of the window, or of the request where it is earlier."
+    )
+    metric: str
+    aggregation: Aggregation = Field(description="What `value` is, as the metric is defined.")
+    unit: str
+    value: str = Field(description="The metric's number over the window: an exact decimal.")
+    count: int = Field(description="Events that it is made of.")
+    tenant_id: str | None = Field(None, description="Where grouped by it.")
+    subject: str | None = Field(None, description="Where grouped by it; empty for events without one.")
+    source: str | None = Field(None, description="Where grouped by it; empty for events without one.")
+
+
+class UsageAnswer(BaseModel):
+    """Rows in order of window, then of the group; `next_cursor` where there are more."""
+
+    start: AwareDatetime = Field(serialization_alias="from")
+    end: AwareDatetime = Field(serialization_alias="to")
+    window: Literal["hour", "day", "month"] | None
+    data: list[UsageRow]
+    next_cursor: str | None = Field(None, description="Pass it as `cursor` for the rows after these.")
+
+
+class HealthAnswer(BaseModel):
+    """How the API and what it depends on are."""
+
+    model_config = ConfigDict(extra="allow")
+
+    live: bool
+    ready: bool = Field(description="Events are taken.")
+    progressing: bool = Field(description="Everything that was taken is being counted and written.")

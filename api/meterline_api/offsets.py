@@ -1,0 +1,67 @@
+"""Where consumer groups are, asked of Kafka."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from meterline_api.standstill import Partition
+from meterline_schemas.errors import UnavailableError
+
+_log = logging.getLogger(__name__)
+
+
+class Offsets:
+    """Committed offsets of a group and the ends of topics; every question waits at most ``timeout`` seconds."""
+
+    def __init__(self, client: Mapping[str, Any], timeout: float) -> None:
+        self._admin = AdminClient(dict(client), logger=_log)
+        self._timeout = timeout
+
+    def partitions(self, topics: Sequence[str]) -> list[Partition]:
+        """All partitions of the topics.
+
+        Raises:
+            UnavailableError: Kafka does not answer, or there is no such topic.
+        """
+        try:
+            found = self._admin.list_topics(timeout=self._timeout).topics
+        except KafkaException as error:
+            raise UnavailableError(f"Kafka does not answer: {error.args[0].str()}") from None
+        missing = [topic for topic in topics if topic not in found]
+        if missing:
+            raise UnavailableError(f"Kafka has no topic {missing[0]}; start Meterline once, it creates its topics")
+        return [Partition(topic, number) for topic in topics for number in found[topic].partitions]
+
+    def ends(self, partitions: Sequence[Partition]) -> dict[Partition, int]:
+        """The last stable offset of each: what a read_committed reader can reach.
+
+        Raises:
+            UnavailableError: Kafka does not answer.
+        """
+        wanted = {TopicPartition(topic, number): OffsetSpec.latest() for topic, number in partitions}
+        try:
+            answers = self._admin.list_offsets(
+                wanted, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=self._timeout
+            )
+            return {Partition(at.topic, at.partition): answer.result().offset for at, answer in answers.items()}
+        except KafkaException as error:
+            raise UnavailableError(f"Kafka does not say where topics end: {error.args[0].str()}") from None
+
+    def committed(self, group: str, partitions: Sequence[Partition]) -> dict[Partition, int]:
+        """What the group has committed; partitions without a commit are left out.
+
+        Raises:
+            UnavailableError: Kafka does not answer.
+        """
+        wanted = ConsumerGroupTopicPartitions(group, [TopicPartition(topic, number) for topic, number in partitions])
+        try:
+            (answer,) = self._admin.list_consumer_group_offsets([wanted], request_timeout=self._timeout).values()
+            found = answer.result().topic_partitions
+        except KafkaException as error:
+            raise UnavailableError(f"Kafka does not say where {group} is: {error.args[0].str()}") from None
+        return {Partition(at.topic, at.partition): at.offset for at in found if at.offset >= 0}

@@ -1,0 +1,57 @@
+"""What the routes share: the way into Kafka, the catalog, the tables, and how all of them are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from meterline.ingest import Ingest
+from meterline.records import Line
+from meterline_api.catalog import Catalog
+from meterline_api.clickhouse import ClickHouse
+from meterline_api.door import Window
+from meterline_api.settings import ApiSettings
+from meterline_api.watch import Watch
+from meterline_schemas.errors import PartitionCountError
+
+
+class Service:
+    """Made once for each process, when its event loop runs."""
+
+    def __init__(
+        self,
+        settings: ApiSettings,
+        window: Window,
+        topic: str,
+        ingest: Ingest,
+        catalog: Catalog,
+        clickhouse: ClickHouse,
+        watch: Watch,
+    ) -> None:
+        self.settings = settings
+        self.window = window
+        self.catalog = catalog
+        self.clickhouse = clickhouse
+        self.watch = watch
+        self._topic = topic
+        self._ingest = ingest
+
+    async def send(self, lines: Sequence[Line]) -> list[bool]:
+        """For each line whether Kafka acknowledged it.
+
+        Raises:
+            UnavailableError: nothing was sent.
+            PartitionCountError: nothing was sent, the topic is not the one that Meterline was set up with.
+        """
+        expected, found = self.catalog.partitions, self._ingest.partitions
+        if expected and found and expected != found:
+            raise PartitionCountError(self._topic, expected, found)
+        return await self._ingest.send(lines)
+
+    def trouble(self) -> str:
+        """Why events are not taken, or nothing."""
+        expected, found = self.catalog.partitions, self._ingest.partitions
+        if not found:
+            return self._ingest.trouble
+        if expected and expected != found:
+            return str(PartitionCountError(self._topic, expected, found))
+        return self.watch.kafka_trouble

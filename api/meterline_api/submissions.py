@@ -1,0 +1,118 @@
+"""What callers send, in any of the forms, as one list: events as submitted, or why one cannot be read.
+
+Pure. ``id`` and ``timestamp`` may still be missing here; ``door`` gives them or refuses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Final, TypeVar
+
+import msgspec
+from msgspec import Meta, Struct
+
+from meterline_schemas.event import Label, Name
+from meterline_schemas.reading import UNREADABLE, InvalidLine
+from meterline_schemas.reject import Reason
+
+
+class Submission(Struct, gc=False):
+    """A usage event whose ``id`` and ``timestamp`` may be left to the server."""
+
+    tenant_id: Name
+    metric: Name
+    quantity: msgspec.Raw
+    id: Name | None = None
+    timestamp: Annotated[datetime, Meta(tz=True)] | None = None
+    subject: Label | None = None
+    source: Label | None = None
+    properties: msgspec.Raw = msgspec.Raw()
+
+
+class Form(StrEnum):
+    """How a body is written: its media type, without parameters."""
+
+    JSON = "application/json"
+    NDJSON = "application/x-ndjson"
+    CLOUDEVENT = "application/cloudevents+json"
+    CLOUDEVENTS = "application/cloudevents-batch+json"
+
+
+_ALIASES: Final = {"application/ndjson": Form.NDJSON, "application/jsonl": Form.NDJSON}
+
+Item = TypeVar("Item", bound=Struct)
+_array: Final = msgspec.json.Decoder(list[msgspec.Raw])
+_submission: Final = msgspec.json.Decoder(Submission)
+_submissions: Final = msgspec.json.Decoder(list[Submission])
+
+
+class UnreadableBodyError(Exception):
+    """The body as a whole is not what its media type says; the text says where."""
+
+
+class UnknownFormError(Exception):
+    """No form has this media type and charset."""
+
+
+def form_of(content_type: str) -> Form:
+    """The form that a ``Content-Type`` names.
+
+    Raises:
+        UnknownFormError: none, or a charset other than UTF-8.
+    """
+    media_type, *parameters = (part.strip() for part in content_type.lower().split(";"))
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name.strip() == "charset" and value.strip().strip('"') not in ("utf-8", "utf8", "us-ascii"):
+            raise UnknownFormError(f"charset {value[:50]} is not read; send UTF-8")
+    form = _ALIASES.get(media_type)
+    if form is not None:
+        return form
+    try:
+        return Form(media_type)
+    except ValueError:
+        named = f"Content-Type {media_type[:100]!r}" if media_type else "a body without Content-Type"
+        raise UnknownFormError(f"{named} is not read; send one of {', '.join(Form)}") from None
+
+
+def read_native(form: Form, body: bytes) -> list[Submission | InvalidLine]:
+    """Events of an ``application/json`` object or array, or of NDJSON: one for each, in order.
+
+    Raises:
+        UnreadableBodyError: JSON that cannot be taken apart into events. A bad line of NDJSON is only that line's.
+    """
+    if form is Form.NDJSON:
+        return [read_one(_submission.decode, line) for line in body.split(b"\n") if line.strip()]
+    if body.lstrip()[:1] == b"[":
+        try:
+            return list(_submissions.decode(body))
+        except UNREADABLE:
+            return [read_one(_submission.decode, bytes(item)) for item in read_array(body)]
+    one = read_one(_submission.decode, body)
+    if isinstance(one, InvalidLine) and one.reason == Reason.INVALID_JSON:
+        raise UnreadableBodyError(one.detail)
+    return [one]
+
+
+def read_array(body: bytes) -> list[msgspec.Raw]:
+    """The items of a JSON array, undecoded.
+
+    Raises:
+        UnreadableBodyError: it is none.
+    """
+    try:
+        return _array.decode(body)
+    except UNREADABLE as error:
+        raise UnreadableBodyError(str(error)) from None
+
+
+def read_one(decode: Callable[[bytes], Item], text: bytes) -> Item | InvalidLine:
+    """One event, or why it is none."""
+    try:
+        return decode(text)
+    except msgspec.ValidationError as error:
+        return InvalidLine(Reason.INVALID_EVENT, str(error))
+    except UNREADABLE as error:
+        return InvalidLine(Reason.INVALID_JSON, str(error))
