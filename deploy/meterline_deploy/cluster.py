@@ -1,0 +1,182 @@
+"""The edge to Kafka's administration: the only module of this package that imports its client."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+    OffsetSpec,
+    ResourceType,
+)
+
+from meterline_schemas.errors import UnavailableError
+from meterline_schemas.settings import KafkaSettings
+
+
+@dataclass(frozen=True)
+class TopicState:
+    """A topic as it is: ``replication`` is the smallest number of replicas of its partitions."""
+
+    name: str
+    partitions: int
+    replication: int
+
+
+class Cluster:
+    """One Kafka cluster. Every call raises ``UnavailableError`` where it does not answer within ``timeout`` seconds."""
+
+    def __init__(self, settings: KafkaSettings, timeout: float = 30.0) -> None:
+        self._settings = settings
+        self._timeout = timeout
+        self._admin = AdminClient(settings.client(log_level=0))  # a request ends with its client: keep it
+
+    def topics(self) -> dict[str, TopicState]:
+        """Every topic by its name on the cluster."""
+        with self._answers():
+            found = self._admin.list_topics(timeout=self._timeout).topics
+        return {
+            name: TopicState(
+                name,
+                len(topic.partitions),
+                min((len(partition.replicas) for partition in topic.partitions.values()), default=0),
+            )
+            for name, topic in found.items()
+            if topic.error is None
+        }
+
+    def brokers(self) -> list[str]:
+        """``host:port`` of each broker that is up."""
+        with self._answers():
+            found = self._admin.list_topics(timeout=self._timeout).brokers
+        return sorted(f"{broker.host}:{broker.port}" for broker in found.values())
+
+    def create(self, name: str, partitions: int, replication: int, settings: Mapping[str, str]) -> bool:
+        """Make a topic and wait until it can be used; False where somebody else was first."""
+        topic = NewTopic(name, partitions, replication, config=dict(settings))
+        with self._answers():
+            (created,) = self._admin.create_topics([topic], request_timeout=self._timeout).values()
+            try:
+                created.result(self._timeout)
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                    raise
+                return False
+        deadline = time.monotonic() + self._timeout
+        while name not in self.topics():
+            if time.monotonic() > deadline:
+                raise UnavailableError(f"Kafka made topic {name} but does not list it; look at the broker's log")
+            time.sleep(0.05)
+        return True
+
+    def settings(self, names: Iterable[str]) -> dict[str, dict[str, str]]:
+        """The settings in force of each topic, as the broker names them."""
+        resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
+        if not resources:
+            return {}
+        with self._answers():
+            answers = self._admin.describe_configs(resources, request_timeout=self._timeout)
+            return {
+                resource.name: {name: str(entry.value) for name, entry in answer.result(self._timeout).items()}
+                for resource, answer in answers.items()
+            }
+
+    def change(self, name: str, settings: Mapping[str, str]) -> None:
+        """Set these settings of a topic and leave the others."""
+        resource = ConfigResource(
+            ResourceType.TOPIC,
+            name,
+            incremental_configs=[
+                ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET) for key, value in settings.items()
+            ],
+        )
+        with self._answers():
+            for done in self._admin.incremental_alter_configs([resource], request_timeout=self._timeout).values():
+                done.result(self._timeout)
+
+    def ends(self, topic: str, partitions: int) -> dict[int, int]:
+        """The end offset of each partition."""
+        wanted = {TopicPartition(topic, number): OffsetSpec.latest() for number in range(partitions)}
+        with self._answers():
+            found = self._admin.list_offsets(wanted, request_timeout=self._timeout)
+            return {partition.partition: answer.result(self._timeout).offset for partition, answer in found.items()}
+
+    def committed(self, group: str) -> dict[tuple[str, int], int]:
+        """The offsets that a consumer group has committed."""
+        with self._answers():
+            asked = self._admin.list_consumer_group_offsets(
+                [ConsumerGroupTopicPartitions(group)], request_timeout=self._timeout
+            )
+            found = asked[group].result(self._timeout).topic_partitions
+        return {(each.topic, each.partition): each.offset for each in found if each.offset >= 0}
+
+    def members(self, group: str) -> int:
+        """How many members a consumer group has; 0 for a group that does not exist."""
+        with self._answers():
+            asked = self._admin.describe_consumer_groups([group], request_timeout=self._timeout)
+            try:
+                return len(asked[group].result(self._timeout).members)
+            except KafkaException as error:
+                if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
+                    return 0
+                raise
+
+    def write(self, topic: str, records: Iterable[tuple[bytes, bytes | None]]) -> datetime | None:
+        """Append keyed records to partition 0, acknowledged by all in-sync replicas on return.
+
+        Returns:
+            when the broker appended the last one, where it stamps the topic itself.
+        """
+        failed: list[KafkaError] = []
+        stamps: list[tuple[int, int]] = []
+
+        def delivered(error: KafkaError | None, message: Message) -> None:
+            if error is None:
+                stamps.append(message.timestamp())
+            else:
+                failed.append(error)
+
+        with self._answers():
+            producer = Producer(
+                self._settings.client(
+                    **{
+                        "enable.idempotence": True,
+                        "linger.ms": 0,
+                        "message.timeout.ms": int(self._timeout * 1000),
+                        "log_level": 0,
+                    }
+                )
+            )
+            for key, value in records:
+                producer.produce(topic, key=key, value=value, partition=0, on_delivery=delivered)
+            producer.flush(self._timeout + 5)
+            if failed:
+                raise KafkaException(failed[0])
+        if not stamps:
+            return None
+        kind, milliseconds = stamps[-1]
+        return datetime.fromtimestamp(milliseconds / 1000, UTC) if kind == _LOG_APPEND_TIME else None
+
+    @contextmanager
+    def _answers(self) -> Iterator[None]:
+        try:
+            yield
+        except KafkaException as error:
+            problem: Any = error.args[0]
+            raise UnavailableError(
+                f"Kafka at {self._settings.kafka} does not do what is asked ({problem.str() or problem.name()}); "
+                "is it running, and is METERLINE_KAFKA or --kafka right?"
+            ) from None
+
+
+_LOG_APPEND_TIME = 2

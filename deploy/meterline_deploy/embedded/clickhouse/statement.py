@@ -1,0 +1,92 @@
+"""What a statement is, read from its text as the engine's own parser writes it back (``formatQuery``).
+
+That form has no comments, one spelling of names, and only ``'…'`` strings and ``` `…` ``` names, so that a search in it
+cannot be misled by quoting.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from meterline_deploy.embedded.clickhouse.errors import (
+    ACCESS_DENIED,
+    INTO_OUTFILE_NOT_ALLOWED,
+    READONLY,
+    refusal,
+)
+
+_QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|`(?:[^`\\]|\\.)*`", re.DOTALL)
+_FORMAT = re.compile(r"\bFORMAT (\w+)(?: SETTINGS .*)?$", re.DOTALL)
+_INSERT_FORMAT = re.compile(r" FORMAT \w+$")
+_FILE = re.compile(r"\b(?:file|python)\s*\(", re.IGNORECASE)
+_DESCRIBES_FUNCTION = re.compile(r"DESCRIBE TABLE \w+\(")  # opens what it describes before it asks whether it may
+_READING: Final = ("SELECT ", "WITH ", "SHOW ", "DESCRIBE ", "EXPLAIN ", "EXISTS ", "USE ", "SET ")
+
+_HEADER_BYTES: Final = 256 * 1024
+# the start of an INSERT that carries its rows in the same text: names and settings, then where the rows begin
+_INLINE = re.compile(
+    rb"""(?:\s|/\*.*?\*/|--[^\n]*\n)*INSERT\s+INTO\s
+    (?P<target>(?:[^'"`();]|'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|`(?:[^`\\]|\\.)*`|\([^()]*\))*?)
+    (?<=[\s)])(?:FORMAT\s+\w+|VALUES)(?=[\s({\[]|$)[ \t]*\r?\n?""",
+    re.IGNORECASE | re.DOTALL | re.VERBOSE,
+)
+_INSERT_SELECT = re.compile(rb"\b(?:SELECT|WITH|WATCH)\b", re.IGNORECASE)
+_SPANS = re.compile(rb"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|`(?:[^`\\]|\\.)*`|\([^()]*\)""", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Statement:
+    """``canonical``: the engine's spelling on one line. ``format``: of the answer or of the rows."""
+
+    canonical: str
+    format: str | None
+    inserts_rows: bool
+
+    @property
+    def insert_header(self) -> str:
+        """An INSERT without its FORMAT."""
+        return _INSERT_FORMAT.sub("", self.canonical)
+
+
+def read(canonical: str) -> Statement:
+    bare = _bare(canonical)
+    found = _FORMAT.search(bare)
+    # an INSERT … SELECT names the format of its input() only
+    inserts_rows = bare.startswith("INSERT ") and bool(_INSERT_FORMAT.search(bare)) and " SELECT " not in bare
+    return Statement(canonical, found.group(1) if found else None, inserts_rows)
+
+
+def check(statement: Statement, *, may_write: bool) -> None:
+    """Refuse what the engine, being made for local use, would do to this machine's files.
+
+    Raises:
+        EngineError: the statement reads or writes files, or is not one that a reader may send.
+    """
+    bare = _bare(statement.canonical)
+    if " INTO OUTFILE " in bare or " FROM INFILE " in bare:
+        raise refusal(
+            INTO_OUTFILE_NOT_ALLOWED,
+            "INTO_OUTFILE_NOT_ALLOWED",
+            "INTO OUTFILE and FROM INFILE are not allowed over HTTP",
+        )
+    if _FILE.search(bare):
+        raise refusal(ACCESS_DENIED, "ACCESS_DENIED", "The functions file and python are not available over HTTP")
+    if not may_write and (not bare.startswith(_READING) or _DESCRIBES_FUNCTION.match(bare)):
+        raise refusal(READONLY, "READONLY", "Cannot execute query in readonly mode.")
+
+
+def split_insert(text: bytes) -> tuple[bytes, bytes] | None:
+    """``(header, rows)`` of the start of an INSERT that carries its rows, or None where it is no such statement.
+
+    Only spares the parser megabytes of rows: what may be done is decided on the header, by the engine.
+    """
+    found = _INLINE.match(text[:_HEADER_BYTES])
+    if not found or _INSERT_SELECT.search(_SPANS.sub(b" ", found["target"])):
+        return None
+    return text[: found.end()].rstrip(), text[found.end() :]
+
+
+def _bare(canonical: str) -> str:
+    return _QUOTED.sub(lambda match: "''" if match.group().startswith("'") else "q", canonical)

@@ -1,0 +1,81 @@
+"""Check ``answers``: usage_hourly = all rows, late ones too, folded again, per tenant, metric and hour.
+
+While events still arrive, the view and the rows are read at slightly different moments. Hours that differ are looked
+at again; one that still moves is not a difference, and is counted in a note.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from meterline_deploy.reconcile.check_totals import CELL, FOLD, KEY, MANY, fields, hours
+from meterline_deploy.reconcile.report import Check, Difference
+from meterline_deploy.reconcile.times import Period
+from meterline_deploy.reconcile.warehouse import Warehouse, by_partition, text
+
+_LOOKS: Final = 5
+_BETWEEN: Final = 1.0  # seconds
+_AT_ONCE: Final = 500
+
+
+def new_check() -> Check:
+    return Check("answers", "usage_hourly = all rows, late ones too, per tenant, metric and hour", "hourly answers")
+
+
+def check_answers(warehouse: Warehouse, cut: Mapping[int, int], period: Period, limit: int, check: Check) -> None:
+    asked = hours(period, "hour")
+    ((compared,),) = warehouse.rows(f"SELECT count() FROM usage_hourly WHERE {asked}")
+    check.compared = int(compared)
+    rows = list(_differing(warehouse, asked, hours(period, "timestamp", precise=True), cut))
+    check.at_least = len(rows) > MANY
+    for look in range(_LOOKS):
+        moving = [row for row in rows if row[5]]
+        if not moving:
+            break
+        time.sleep(_BETWEEN if look else 0)
+        rows = [row for row in rows if not row[5]] + _again(warehouse, moving, cut)
+    for tenant, metric, hour, folded, answer, moves in rows:
+        if not moves:
+            kind = "different" if folded and answer else "no answer" if folded else "answer without rows"
+            key = dict(zip(KEY, (tenant, metric, hour), strict=True))
+            check.add([Difference(kind, key, fields(folded), fields(answer))], limit)
+    left = sum(1 for row in rows if row[5])
+    if left:
+        check.notes.append(f"{left:,} hours were still being counted each time they were read; run it again")
+
+
+def _differing(warehouse: Warehouse, hour: str, timestamp: str, cut: Mapping[int, int]) -> Sequence[Sequence[Any]]:
+    """Tenant, metric, hour, both cells, and whether events have come into the hour since the check began."""
+    bound = by_partition(cut, 0)
+    return warehouse.rows(
+        "SELECT tenant_id, metric, toString(hour), anyIf(cell, side = 0) AS folded, anyIf(cell, side = 1) AS answer, "
+        "max(moved) AS moves FROM ("
+        f"SELECT 1 AS side, tenant_id, toString(metric) AS metric, hour, {CELL} AS cell, toUInt8(0) AS moved "
+        f"FROM usage_hourly WHERE {hour} UNION ALL "
+        "SELECT 0, tenant_id, toString(metric) AS metric, toStartOfHour(timestamp) AS hour, "
+        f"{FOLD}, max(kafka_offset >= {bound}) FROM usage_events_raw FINAL WHERE {timestamp} "
+        "GROUP BY tenant_id, metric, hour UNION ALL "
+        "SELECT 2, tenant_id, toString(metric) AS metric, hour, CAST([], 'Array(String)'), "
+        f"max(version > {bound}) FROM usage_totals FINAL WHERE {hour} GROUP BY tenant_id, metric, hour) "
+        "GROUP BY tenant_id, metric, hour HAVING folded != answer "
+        f"ORDER BY tenant_id, metric, hour LIMIT {MANY + 1}"
+    )
+
+
+def _again(warehouse: Warehouse, rows: Sequence[Sequence[Any]], cut: Mapping[int, int]) -> list[Sequence[Any]]:
+    """Those of the hours that differ still."""
+    found: list[Sequence[Any]] = []
+    for start in range(0, len(rows), _AT_ONCE):
+        keys = ", ".join(
+            f"({text(tenant)}, {text(metric)}, toDateTime({text(hour)}, 'UTC'))"
+            for tenant, metric, hour, *_cells in rows[start : start + _AT_ONCE]
+        )
+        found += _differing(
+            warehouse,
+            f"(tenant_id, metric, hour) IN ({keys})",
+            f"(tenant_id, metric, toStartOfHour(timestamp)) IN ({keys})",
+            cut,
+        )
+    return found

@@ -1,0 +1,86 @@
+"""Kafka and ClickHouse for every test that asks; each is started when the first test needs it.
+
+Under pytest-xdist every worker has servers of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from meterline_schemas.settings import ClickHouseSettings
+from tests.services import providers
+from tests.services.clickhouse import ClickHouseServer, execute
+from tests.services.kafka import Broker
+
+OURS = ("METERLINE_TEST_", "METERLINE_CACHE")
+
+for name in [name for name in os.environ if name.startswith("METERLINE_") and not name.startswith(OURS)]:
+    del os.environ[name]  # the settings of an installation must not leak into tests
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """The broker itself, for tests that freeze or kill it; it answers again when the next test starts."""
+    folder = tmp_path_factory.mktemp("kafka")
+    server = providers.broker(folder)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.kill()
+        if not os.environ.get("METERLINE_TEST_KEEP"):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def clickhouse_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseServer]:
+    """The ClickHouse server itself; it answers again when the next test starts."""
+    folder = tmp_path_factory.mktemp("clickhouse")
+    server = providers.clickhouse(folder)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.kill()
+        if not os.environ.get("METERLINE_TEST_KEEP"):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def servers_answer(request: pytest.FixtureRequest) -> None:
+    """Whatever the last test did to the servers, they answer this one."""
+    for name in ("broker", "clickhouse_server"):
+        if name in request.fixturenames:
+            request.getfixturevalue(name).restore()
+
+
+@pytest.fixture(scope="session")
+def kafka(broker: Broker) -> str:
+    """Bootstrap servers."""
+    return broker.bootstrap
+
+
+@pytest.fixture
+def prefix() -> str:
+    """A prefix for topics and groups that no other test has."""
+    return f"t{uuid.uuid4().hex[:8]}."
+
+
+@pytest.fixture
+def database() -> str:
+    """The name of a database that no other test has."""
+    return f"t{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture
+def clickhouse(clickhouse_server: ClickHouseServer, database: str) -> Iterator[ClickHouseSettings]:
+    """Settings of a database that does not exist yet; dropped afterwards."""
+    settings = clickhouse_server.settings(database)
+    yield settings
+    clickhouse_server.restore()
+    execute(settings, f"DROP DATABASE IF EXISTS {database} SYNC")
