@@ -1,0 +1,84 @@
+"""Our stream worker on a topic that is full already: dedupe, checkpoints and all verdicts written, as by default."""
+
+from __future__ import annotations
+
+import gc
+
+from meterline_schemas import topics
+from tests.benchmarks import kafka
+from tests.benchmarks.cluster import Bench, Installation, Running, settle
+from tests.benchmarks.measure import MB, Sampler, per_million
+from tests.benchmarks.results import CheckFailedError, Figure, Result
+from tests.benchmarks.sizes import Sizes
+from tests.benchmarks.workload import Message, Workload, in_batches
+from tests.support import cluster
+from tests.support.recount import Recount, answers_of_topics, assert_equal_counts, lines
+from tests.support.workload import METRICS
+
+SECONDS = 900
+
+
+def run(bench: Bench, sizes: Sizes) -> Result:
+    installation = bench.installation("stream")
+    messages = list(in_batches(Workload(sizes.events), installation.partitions))
+    kafka.fill(bench.bootstrap, installation.topic(topics.EVENTS), messages)
+    settle()
+    worker, marks, sampler = judge_all(bench, installation)
+    # before it has opened a partition it can judge nothing
+    began, ended = min(worker.times_logged(" open at offset ")), marks[-1].at
+    steady, at_first = ended - marks[0].at, marks[0].lines
+    used = sampler.cpu("worker", began, ended)
+    worker.stop()
+    check = verify(installation, messages)
+    bench.remove(installation)
+    return Result(
+        part="stream",
+        events=sizes.events,
+        figures=[
+            Figure("rate", "events per second, from the first partition opened to the last commit",
+                   sizes.events / (ended - began)),
+            Figure("steady_rate", "the same, from the first commit to the last",
+                   (sizes.events - at_first) / steady if steady > 0 else 0.0),
+            Figure("cpu", "CPU seconds of the worker per million events", per_million(used, sizes.events), "s"),
+            Figure("broker_cpu", "CPU seconds of the broker per million events",
+                   per_million(sampler.cpu("broker", began, ended), sizes.events), "s"),
+            Figure("rss", "most memory of the worker", sampler.peak_rss("worker") / MB, "MB"),
+            Figure("startup", "from process start to the first partition opened", began - worker.started, "s"),
+            Figure("checkpoints", "checkpoints", len(marks)),
+        ],
+        check=check,
+    )  # fmt: skip
+
+
+def judge_all(bench: Bench, installation: Installation) -> tuple[Running, list[kafka.Mark], Sampler]:
+    """Start a worker and return once it has judged all that is in ``usage.events``; it runs on."""
+    ends = {n: end for n, end in cluster.ends(bench.bootstrap, installation.topic(topics.EVENTS)).items() if end}
+    tail = kafka.ProgressTail(bench.bootstrap, installation.prefix, installation.partitions)
+    worker = bench.worker(installation)
+    with Sampler(worker=worker.pid, broker=bench.broker_pid) as sampler:
+        marks = tail.wait(ends, SECONDS, worker.check)
+    tail.close()
+    return worker, marks, sampler
+
+
+def verify(installation: Installation, messages: list[Message]) -> str:
+    """Every tenant, metric and hour against an independent count of what was sent.
+
+    Raises:
+        CheckFailedError: they differ.
+    """
+    expected = Recount()
+    for message in messages:
+        for line in lines(message.value):
+            expected.add(line, METRICS)
+    try:
+        assert_equal_counts(answers_of_topics(installation.bootstrap, installation.prefix), expected.answers)
+    except AssertionError as error:
+        raise CheckFailedError(str(error)) from None
+    keys, counted, repeats = len(expected.answers), len(expected.ids), expected.repeats
+    del expected
+    gc.collect()
+    return (
+        f"{keys:,} totals (tenant, metric, hour) of {counted:,} events equal an independent count in count, sum, min, "
+        f"max and last; {repeats:,} repeated ids did not count"
+    )

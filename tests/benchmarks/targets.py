@@ -1,0 +1,74 @@
+"""What is to be reached, each as a figure computed from the parts' results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from tests.benchmarks.results import Store
+
+Get = Callable[[str, str], float | None]
+
+
+@dataclass(frozen=True)
+class Target:
+    """``bound`` is what ``what`` must be at least or at most; without one it is shown for information."""
+
+    what: str
+    parts: tuple[str, ...]
+    value: Callable[[Get], float | None]
+    unit: str
+    sense: Literal["≥", "≤", ""] = ""
+    bound: float = 0.0
+
+    def measured(self, store: Store) -> float | None:
+        """The figure, or None where a part of it is missing."""
+        return self.value(store.get)
+
+    def met(self, value: float) -> bool:
+        return value >= self.bound if self.sense == "≥" else value <= self.bound
+
+    def together(self, store: Store) -> bool:
+        """Whether all its parts were measured in the same run."""
+        return len({store.results[part].run for part in self.parts if part in store.results}) <= 1
+
+
+def figure(part: str, key: str) -> Callable[[Get], float | None]:
+    return lambda get: get(part, key)
+
+
+def ratio(above: tuple[str, str], below: tuple[str, str]) -> Callable[[Get], float | None]:
+    def value(get: Get) -> float | None:
+        numerator, denominator = get(*above), get(*below)
+        return numerator / denominator if numerator is not None and denominator else None
+
+    return value
+
+
+TARGETS = (
+    Target("stream worker, events per second", ("stream",), figure("stream", "rate"), "/s"),
+    Target("stream worker against vanilla Faust, events per second", ("stream", "faust"),
+           ratio(("stream", "rate"), ("faust", "rate")), "×", "≥", 30),
+    Target("stream worker against Quix Streams, events per second", ("stream", "quix"),
+           ratio(("stream", "rate"), ("quix", "rate")), "×", "≥", 3),
+    Target("stream worker against Kafka Streams exactly-once, events per CPU second, both reading 100 events a record",
+           ("stream", "kstreams"), ratio(("kstreams", "batch_cpu"), ("stream", "cpu")), "×", "≥", 1.5),
+    Target("the same, Kafka Streams reading an event a record", ("stream", "kstreams"),
+           ratio(("kstreams", "single_cpu"), ("stream", "cpu")), "×", "≥", 1.5),
+    Target("stream worker against Kafka Streams exactly-once, events per second, both reading 100 events a record",
+           ("stream", "kstreams"), ratio(("stream", "rate"), ("kstreams", "batch_rate")), "×"),
+    Target("stream worker, CPU seconds per million events", ("stream",), figure("stream", "cpu"), "s", "≤", 6),
+    Target("sink against bare inserts, rows per second", ("sink",),
+           ratio(("sink", "rate"), ("sink", "bare_rate")), "×", "≥", 0.7),
+    Target("SDK against confluent-kafka bare, events per second", ("sdk",),
+           ratio(("sdk", "rate"), ("sdk", "raw_rate")), "×", "≥", 1),
+    Target("track(), median", ("sdk",), figure("sdk", "track_median"), "µs", "≤", 5),
+    Target("end to end, events per second", ("e2e",), figure("e2e", "rate"), "/s", "≥", 50_000),
+    Target("event to queryable at 5,000 events/s, 99th percentile", ("freshness",),
+           figure("freshness", "p99"), "s", "≤", 2),
+    Target("worker memory at 100,000 active pairs and 5 million live ids", ("memory",),
+           figure("memory", "rss"), "MB", "≤", 600),
+    Target("restart to judging after kill -9, at that size", ("memory",),
+           figure("memory", "restart"), "s", "≤", 15),
+)  # fmt: skip
