@@ -45,7 +45,9 @@ def main() -> int:
     except MeterlineError as error:
         logging.getLogger("meterline.streams").critical("cannot start: %s", error)
         return 1
-    faust.Worker(app, loglevel="WARNING", quiet=True, override_logging=False).execute_from_commandline()
+    runner = faust.Worker(app, loglevel="WARNING", quiet=True, override_logging=False)
+    runner.spinner = None  # its control characters do not belong in a log
+    runner.execute_from_commandline()
     return 0
 
 

@@ -6,8 +6,10 @@ No tables, no processing guarantee of Faust's own, no acknowledgement before our
 from __future__ import annotations
 
 import os
+import tempfile
 import threading
 from collections.abc import AsyncIterable
+from pathlib import Path
 from typing import Any, Final
 
 import faust
@@ -65,6 +67,7 @@ def build(settings: StreamSettings, partitions: int, catalog: Catalog) -> tuple[
         stream_buffer_maxsize=4096,
         stream_wait_empty=False,
         worker_redirect_stdouts=False,
+        datadir=Path(tempfile.gettempdir()) / "meterline-faust",  # Faust makes it; without tables it stays empty
     )
     app.sensors.add(_Commits())
     events = settings.topic(topics.EVENTS)

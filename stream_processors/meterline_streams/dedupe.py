@@ -28,7 +28,8 @@ _U64 = NDArray[np.uint64]
 
 def digest(tenant_id: str, id: str) -> bytes:
     """128 bits of an event's identity; the length in front keeps ("a", "bc") and ("ab", "c") apart."""
-    return bytes(xxhash.xxh3_128_digest(f"{len(tenant_id)}:{tenant_id}{id}".encode()))
+    hashed: bytes = xxhash.xxh3_128_digest(f"{len(tenant_id)}:{tenant_id}{id}".encode())
+    return hashed
 
 
 def entries_of(digests: Iterable[bytes], seconds: Iterable[int], count: int) -> NDArray[np.void]:

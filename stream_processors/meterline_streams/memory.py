@@ -190,7 +190,7 @@ class PartitionMemory:
             quantities = [quantity for quantity, new in zip(quantities, flags, strict=True) if new]
             candidates = [event for event, new in zip(candidates, flags, strict=True) if new]
             entries = entries[fresh]
-        cells = self._fold_windows(candidates, quantities, version)
+        cells = windows.fold(self.hours, self._pairs, candidates, quantities, version)
         chunks = []
         for start in range(0, len(entries), ENTRIES_PER_CHUNK):
             part = entries[start : start + ENTRIES_PER_CHUNK]
@@ -198,33 +198,6 @@ class PartitionMemory:
             chunks.append(Chunk(key, int(part["seconds"][-1]), part.tobytes()))
         self._chunks.extend(Chunk(chunk.key, chunk.newest) for chunk in chunks)
         return candidates, cells, chunks
-
-    def _fold_windows(
-        self, events: Sequence[AcceptedEvent], quantities: Sequence[int], version: int
-    ) -> list[tuple[Pair, int, Cell]]:
-        changed = []
-        hours = self.hours
-        for event, quantity in zip(events, quantities, strict=True):
-            if event.late:
-                continue
-            timestamp = event.timestamp
-            hour = timestamp.toordinal() * 24 + timestamp.hour
-            cells = hours.get(hour)
-            if cells is None:
-                cells = hours[hour] = {}
-            pair = (event.tenant_id, event.metric)
-            cell = cells.get(pair)
-            if cell is None:
-                cell = windows.start(quantity, timestamp, event.id, version)
-                pair = self._pairs.setdefault(pair, pair)
-                cells[pair] = cell
-                changed.append((pair, hour, cell))
-                continue
-            windows.add(cell, quantity, timestamp, event.id)
-            if cell.version != version:
-                cell.version = version
-                changed.append((pair, hour, cell))
-        return changed
 
     def _expire(self, changes: Changes) -> None:
         """Forget ids that left the horizon and hours that no on-time event can reach any more."""
