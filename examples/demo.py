@@ -1,7 +1,8 @@
 """``make demo``: the whole of Meterline in a minute, with the proof at the end.
 
 Starts everything, drives real HTTP traffic through the metered service beside this file, prints usage per tenant and
-metric, compares it with what the traffic sent, shows the verdict of ``meterline reconcile``, and stops. KEEP=1 leaves it up.
+metric, compares it with what the traffic sent, shows the verdict of ``meterline reconcile``, and stops. KEEP=1 leaves
+it up.
 DEMO_REQUESTS sets how many requests are sent (3000).
 """
 

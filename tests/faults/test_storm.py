@@ -21,9 +21,7 @@ def test_a_storm_of_joins_and_frozen_brokers_changes_nothing(
 ) -> None:
     rng = random.Random(61)
     transaction = 4
-    with Streams(
-        broker.bootstrap, prefix, tmp_path, METERLINE_TRANSACTION_SECONDS=str(transaction)
-    ) as streams:
+    with Streams(broker.bootstrap, prefix, tmp_path, METERLINE_TRANSACTION_SECONDS=str(transaction)) as streams:
         records = list(Workload(seed=61, events=5_000 * rounds).records(streams.home, streams.partitions))
         piece = len(records) // rounds + 1
         for number in range(rounds):
