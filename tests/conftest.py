@@ -6,7 +6,6 @@ Under pytest-xdist every worker has servers of its own.
 from __future__ import annotations
 
 import os
-import shutil
 import uuid
 from collections.abc import Iterator
 
@@ -26,29 +25,27 @@ for name in [name for name in os.environ if name.startswith("METERLINE_") and no
 @pytest.fixture(scope="session")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     """The broker itself, for tests that freeze or kill it; it answers again when the next test starts."""
-    folder = tmp_path_factory.mktemp("kafka")
-    server = providers.broker(folder)
+    server = providers.broker(tmp_path_factory.mktemp("kafka"))
     try:
         server.start()
         yield server
     finally:
         server.kill()
         if not os.environ.get("METERLINE_TEST_KEEP"):
-            shutil.rmtree(folder, ignore_errors=True)
+            server.remove()
 
 
 @pytest.fixture(scope="session")
 def clickhouse_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseServer]:
     """The ClickHouse server itself; it answers again when the next test starts."""
-    folder = tmp_path_factory.mktemp("clickhouse")
-    server = providers.clickhouse(folder)
+    server = providers.clickhouse(tmp_path_factory.mktemp("clickhouse"))
     try:
         server.start()
         yield server
     finally:
         server.kill()
         if not os.environ.get("METERLINE_TEST_KEEP"):
-            shutil.rmtree(folder, ignore_errors=True)
+            server.remove()
 
 
 @pytest.fixture(autouse=True)

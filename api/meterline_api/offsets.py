@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka import Consumer, IsolationLevel, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from meterline_api.standstill import Partition
@@ -16,10 +16,17 @@ _log = logging.getLogger(__name__)
 
 
 class Offsets:
-    """Committed offsets of a group and the ends of topics; every question waits at most ``timeout`` seconds."""
+    """Committed offsets of groups and the ends of topics; every question waits at most ``timeout`` seconds.
+
+    Groups are asked through a consumer of theirs that never joins. ``AdminClient.list_consumer_group_offsets`` would
+    be shorter, but ends the process with a segmentation fault where the broker has just come back and its coordinator
+    is not ready (librdkafka 2.16: the answer's handler asks a consumer group that an admin client does not have).
+    """
 
     def __init__(self, client: Mapping[str, Any], timeout: float) -> None:
+        self._client = dict(client)
         self._admin = AdminClient(dict(client), logger=_log)
+        self._consumers: dict[str, Consumer] = {}
         self._timeout = timeout
 
     def partitions(self, topics: Sequence[str]) -> list[Partition]:
@@ -58,10 +65,20 @@ class Offsets:
         Raises:
             UnavailableError: Kafka does not answer.
         """
-        wanted = ConsumerGroupTopicPartitions(group, [TopicPartition(topic, number) for topic, number in partitions])
+        wanted = [TopicPartition(topic, number) for topic, number in partitions]
         try:
-            (answer,) = self._admin.list_consumer_group_offsets([wanted], request_timeout=self._timeout).values()
-            found = answer.result().topic_partitions
+            found = self._consumer(group).committed(wanted, timeout=self._timeout)
         except KafkaException as error:
             raise UnavailableError(f"Kafka does not say where {group} is: {error.args[0].str()}") from None
-        return {Partition(at.topic, at.partition): at.offset for at in found if at.offset >= 0}
+        return {Partition(at.topic, at.partition): at.offset for at in found if at.error is None and at.offset >= 0}
+
+    def close(self) -> None:
+        for consumer in self._consumers.values():
+            consumer.close()
+
+    def _consumer(self, group: str) -> Consumer:
+        consumer = self._consumers.get(group)
+        if consumer is None:
+            consumer = Consumer({**self._client, "group.id": group, "enable.auto.commit": False}, logger=_log)
+            self._consumers[group] = consumer
+        return consumer

@@ -54,6 +54,7 @@ class Watch(threading.Thread):
         while not self._stopping.is_set():
             self.look()
             self._stopping.wait(self._seconds)
+        self._offsets.close()
 
     def stop(self) -> None:
         self._stopping.set()

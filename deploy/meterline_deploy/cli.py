@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import logging
 import os
 import sys
 from typing import TYPE_CHECKING, Final
@@ -56,6 +57,7 @@ def main() -> None:
     """Run the command line; every error that Meterline raises on purpose is a sentence on stderr, not a trace."""
     from meterline_schemas.errors import MeterlineError
 
+    logging.lastResort = None  # what libraries grumble besides is no help to who reads the sentence
     try:
         app = build()
     except ModuleNotFoundError as error:

@@ -47,6 +47,8 @@ def main() -> int:
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", force=True
     )
+    for name in ("urllib3", "clickhouse_connect"):
+        logging.getLogger(name).setLevel(logging.ERROR)  # an outage is told once, by the writer
     try:
         kafka, clickhouse, sink = load_all(KafkaSettings, ClickHouseSettings, SinkSettings)
         run(kafka, clickhouse, sink)

@@ -16,7 +16,7 @@ from meterline_sinks.writer import Database, Writing
 
 log = logging.getLogger(__name__)
 
-_READ_LIMIT: Final = 5_000  # records of one call
+_READ_LIMIT: Final = 500  # records of one call: small enough that a batch does not grow far beyond its size
 _READ_SECONDS: Final = 0.05
 _STOP_SECONDS: Final = 5.0
 _COMMIT_AGAIN_SECONDS: Final = 0.5
@@ -30,7 +30,7 @@ class Loop:
     3. when the batch is due, by age or by size, begin to write it
     4. while it is full and cannot be written yet, hold reading (and stay in the group)
 
-    A crash between 2 and 3 repeats a write. Rows replace themselves, so that changes nothing.
+    A crash before 2 repeats the write. Rows replace themselves, so that changes nothing.
     """
 
     def __init__(self, source: Source, database: Database, settings: SinkSettings) -> None:

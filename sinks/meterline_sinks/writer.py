@@ -96,6 +96,8 @@ class Writing:
         ):
             with step:
                 attempt()
+        if self.trouble is not None:
+            log.info("ClickHouse takes rows again")
         self.trouble = None
         self.refused = None
 

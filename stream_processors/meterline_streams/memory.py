@@ -20,7 +20,6 @@ from msgspec import Struct
 from meterline_schemas.catalog import Metric
 from meterline_schemas.event import AcceptedEvent
 from meterline_schemas.reject import Reason, Reject
-from meterline_schemas.settings import JudgeSettings
 from meterline_streams import windows
 from meterline_streams.dedupe import IdIndex, digest, entries_from, entries_of
 from meterline_streams.judge import Bounds, Judge, SourceRecord, Verdicts, instant
@@ -94,9 +93,9 @@ class Limits:
     margin: int
 
     @classmethod
-    def of(cls, settings: JudgeSettings) -> Limits:
-        horizon, future = _ms(settings.horizon), _ms(settings.accept_future)
-        return cls(_ms(settings.accept_past), future, horizon, future + max(horizon // 72, 1))
+    def of(cls, accept_past: timedelta, accept_future: timedelta, horizon: timedelta) -> Limits:
+        future = _ms(accept_future)
+        return cls(_ms(accept_past), future, _ms(horizon), future + max(_ms(horizon) // 72, 1))
 
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)

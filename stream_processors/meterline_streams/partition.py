@@ -44,7 +44,8 @@ class Partition:
         self._settings = settings
         self._catalog = catalog
         self._forwarder = forwarder
-        self._memory = PartitionMemory(topics.EVENTS, number, partitions, Limits.of(settings))
+        limits = Limits.of(settings.accept_past, settings.accept_future, settings.horizon)
+        self._memory = PartitionMemory(topics.EVENTS, number, partitions, limits)
         self._producer = Producer(self._producer_config())
 
     @property

@@ -26,6 +26,7 @@ class ApiProcess:
         self._log = folder / "api.log"
         self._environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("METERLINE_")},
+            "PYTHONFAULTHANDLER": "1",
             "METERLINE_KAFKA": kafka,
             "METERLINE_TOPIC_PREFIX": prefix,
             "METERLINE_API_PORT": "0",

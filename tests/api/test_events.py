@@ -18,6 +18,7 @@ from meterline_schemas.partitioning import partition_of
 from tests.api.process import KEY, ApiProcess
 from tests.producers.reading import events, records
 from tests.services.kafka import Broker, create_topics
+from tests.support.streams import wait_until
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -233,10 +234,14 @@ def test_a_frozen_broker_is_a_503_with_every_status_and_the_request_can_be_repea
     ]  # fmt: skip
     assert answer.headers["retry-after"] == "1"
     broker.resume()
-    while (answer := process.send(content)).status_code == 503:
-        pass
-    assert answer.status_code == 202
-    assert [event["id"] for event in answer.json()["events"]] == ["r1", "bad", "r2"]
+    answers: list[httpx.Response] = []
+
+    def taken() -> bool:
+        answers.append(process.send(content))
+        return answers[-1].status_code == 202
+
+    wait_until(taken, 60, "the same request is taken")
+    assert [event["id"] for event in answers[-1].json()["events"]] == ["r1", "bad", "r2"]
     assert process.stop() == 0
     assert {event["id"] for event in events(broker.bootstrap, prefix)} == {"r1", "r2"}
 
@@ -250,8 +255,8 @@ def test_a_topic_with_another_partition_count_is_refused(kafka: str, topics: str
     assert sender.flush(30) == 0
     process = ApiProcess(kafka, topics, None, tmp_path)
     process.start(ready=False)
-    while process.client.get("/health/ready").status_code == 200:
-        pass
+    wait_until(lambda: process.client.get("/health/ready").status_code == 503, 30, "the other count is seen")
+    wait_until(lambda: "16" in process.client.get("/health/ready").text, 30, "the other count is named")
     found = problem(process.send(json.dumps(GOOD)), 503, "kafka_unavailable")
     assert "16 partitions" in found["detail"]
     process.stop()

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from meterline_deploy.embedded.jars import KAFKA_VERSION
 from tests.benchmarks import report
-from tests.benchmarks.cluster import ROOT, Bench
+from tests.benchmarks.cluster import ROOT, Bench, EndedError
 from tests.benchmarks.measure import machine
 from tests.benchmarks.parts import (
     end_to_end,
@@ -70,10 +70,13 @@ def main(argv: list[str] | None = None) -> int:
                 failed = failed or bool(result.failed)
                 print("  " + report.line(result), flush=True)
                 _write(out, store)
+    except EndedError as error:
+        print(f"cannot measure: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("interrupted; what was running is ended", file=sys.stderr)
         return 130
-    for each in report.targets_lines(store):
+    for each in report.targets_lines(store, chosen):
         print(each)
     if out is not None:
         print(f"written: {out}")
@@ -130,7 +133,7 @@ def _options(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--events", type=_positive, help=f"of the stream worker; the others' follow ({FULL:,})")
     parser.add_argument("--quick", action="store_true", help="tiny sizes; writes no page unless --out is given")
     parser.add_argument("--out", type=Path, help="the page (docs/benchmarks.md); figures go beside it as JSON")
-    parser.add_argument("--kstreams", type=Path, help="the Kafka Streams project (../shared/peers/kstreams)")
+    parser.add_argument("--kstreams", type=Path, help="a Kafka Streams project to measure beside ours")
     return parser.parse_args(argv)
 
 

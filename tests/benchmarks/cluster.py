@@ -143,7 +143,11 @@ class Bench:
         self._running: list[Running] = []
 
     def __enter__(self) -> Self:
-        self._broker.start()
+        try:
+            self._broker.start()
+        except AssertionError as error:
+            self.__exit__(None, None, None)
+            raise EndedError(str(error)) from None
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -171,7 +175,7 @@ class Bench:
         """A new installation with the metrics of the workloads defined."""
         prefix = self.prefix(name)
         create_topics(self.bootstrap, prefix, partitions)
-        producer = Producer({"bootstrap.servers": self.bootstrap})
+        producer = Producer({"bootstrap.servers": self.bootstrap, "log_level": 3})
         for metric in sorted(METRICS):
             producer.produce(prefix + topics.CONFIG, key=f"metric/{metric}", value=Metric(key=metric).encode())
         producer.flush(30)

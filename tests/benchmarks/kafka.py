@@ -26,14 +26,14 @@ class Mark(NamedTuple):
 
 def create(bootstrap: str, topic: str, partitions: int) -> None:
     """A plain topic whose records keep the time that they were sent with."""
-    admin = AdminClient({"bootstrap.servers": bootstrap})
+    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 3})
     for created in admin.create_topics([NewTopic(topic, partitions, 1)]).values():
         created.result(30)
 
 
 def drop(bootstrap: str, prefix: str) -> None:
     """Delete the topics whose names begin with ``prefix``, so that what a part left does not slow the next one."""
-    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 3})
     names = [name for name in admin.list_topics(timeout=30).topics if name.startswith(prefix)]
     if names:
         for done in admin.delete_topics(names).values():
@@ -51,6 +51,7 @@ def fill(bootstrap: str, topic: str, messages: Iterable[Message]) -> int:
             "linger.ms": 20,
             "message.max.bytes": 8_000_000,
             "queue.buffering.max.messages": 200_000,
+            "log_level": 3,
         }
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from tests.benchmarks.results import Result, Store
 from tests.benchmarks.targets import TARGETS
@@ -64,11 +64,11 @@ def line(result: Result) -> str:
     return f"{title}, {result.events:,} events: {figures}. Check: {result.check}"
 
 
-def targets_lines(store: Store) -> list[str]:
-    """The targets that can be told, a line each."""
+def targets_lines(store: Store, parts: Sequence[str]) -> list[str]:
+    """The targets that these parts decide, a line each."""
     return [
         f"{what}: {measured} (target {wanted}: {verdict})"
-        for what, measured, wanted, verdict in _targets(store)
+        for what, measured, wanted, verdict in _targets(store, parts)
         if measured != "—" and wanted
     ]
 
@@ -91,10 +91,12 @@ def amount(value: float, unit: str) -> str:
     return f"{text}{unit}" if unit in ("×", "/s") else f"{text} {unit}".strip()
 
 
-def _targets(store: Store) -> list[tuple[str, str, str, str]]:
-    """What, measured, target, and whether it is met."""
+def _targets(store: Store, parts: Sequence[str] = tuple(TITLES)) -> list[tuple[str, str, str, str]]:
+    """What, measured, target, and whether it is met, of targets that one of ``parts`` is part of."""
     rows = []
     for target in TARGETS:
+        if not set(target.parts) & set(parts):
+            continue
         value = target.measured(store)
         wanted = f"{target.sense} {amount(target.bound, target.unit)}" if target.sense else ""
         if value is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import NamedTuple
@@ -39,17 +39,20 @@ class Message(NamedTuple):
 
 @dataclass(frozen=True)
 class Workload:
-    """Tenants × three metrics, times within the last hour, quantities of 2 decimals, some ids sent again."""
+    """Tenants × three metrics, times within an hour, quantities of 2 decimals, some ids sent again.
+
+    The same events each time it is gone through.
+    """
 
     events: int
     tenants: int = TENANTS
     repeats: float = 0.05
     seed: int = 7
+    until: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def __iter__(self) -> Iterator[Made]:
         rng = random.Random(self.seed)
-        now = datetime.now(UTC)
-        start = now - timedelta(hours=1)
+        start = self.until - timedelta(hours=1)
         # one text per 100 ms: formatting a time costs more than all the rest
         times = [start + timedelta(milliseconds=100 * step) for step in range(36_000)]
         texts = [time.isoformat(timespec="milliseconds")[:-6] + "Z" for time in times]

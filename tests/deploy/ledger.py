@@ -66,11 +66,14 @@ class Ledger:
             each.result(30)
         migrate(clickhouse, cluster="")
         self._tables = ClickHouse(clickhouse, clickhouse.database)
+        self._apps = Producer({"bootstrap.servers": bootstrap, "linger.ms": 0})
         self._producer = Producer(
             {"bootstrap.servers": bootstrap, "transactional.id": prefix + "ledger", "linger.ms": 5}
         )
         self._producer.init_transactions(30)
-        self.write_nothing = False  # to the tables
+        self._waiting: dict[str, list[Row]] = defaultdict(list)
+        self._filling = False
+        self.held_back: set[str] = set()  # tables that are not written to
         self.lost: set[str] = set()
         self.raw: list[Row] = []
         self.totals: dict[tuple[str, str, str, int], Row] = {}
@@ -132,12 +135,18 @@ class Ledger:
         for name in TOPICS[1:]:
             self._produce(name, partition, b"progress", json.dumps(progress).encode())
         self._producer.commit_transaction(30)
-        if self.write_nothing:
-            return
-        self.insert("usage_events_raw", [row for row in accepted if row["id"] not in self.lost])
-        self.insert("rejected_events", rejected)
-        self.insert("usage_totals", totals)
-        self.insert("usage_progress", [{"topic": name, **progress} for name in TOPICS[1:]])
+        self._waiting["usage_events_raw"] += [row for row in accepted if row["id"] not in self.lost]
+        self._waiting["rejected_events"] += rejected
+        self._waiting["usage_totals"] += totals
+        self._waiting["usage_progress"] += [{"topic": name, **progress} for name in TOPICS[1:]]
+        if not self._filling:
+            self._insert_waiting()
+
+    def _insert_waiting(self) -> None:
+        for table, rows in self._waiting.items():
+            if table not in self.held_back:
+                self.insert(table, rows)
+            rows.clear()
 
     def _progress(self, partition: int) -> Row:
         state = self._states[partition]
@@ -158,8 +167,9 @@ class Ledger:
 
     def produce(self, partition: int, value: bytes, **headers: bytes) -> None:
         """A record on usage.events; headers have _ for -."""
-        named = {name.replace("_", "-"): header for name, header in headers.items()}
-        cluster.produce(self.kafka.kafka, self.kafka.topic("usage.events"), [(partition, value)], **named)
+        named = [(name.replace("_", "-"), header) for name, header in headers.items()]
+        self._apps.produce(self.kafka.topic("usage.events"), value, partition=partition, headers=named)
+        assert self._apps.flush(30) == 0
 
     # faults and repairs
 
@@ -232,6 +242,7 @@ class Ledger:
 
     def fill(self, checkpoints: int = 4) -> None:
         """Ordinary traffic: batches, single events, rejects, late events, blank lines, one event over several lines."""
+        self._filling = True
         for _ in range(checkpoints):
             for partition in range(PARTITIONS):
                 rows = [self.event(f"tenant-{partition}-{self._chance.randrange(3)}") for _ in range(30)]
@@ -249,6 +260,8 @@ class Ledger:
                         (b"not json\nat all", ["invalid_json", "invalid_json"]),
                     ],
                 )
+        self._filling = False
+        self._insert_waiting()
 
 
 def reject(reason: str, place: Row) -> Row:

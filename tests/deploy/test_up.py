@@ -55,7 +55,13 @@ def environment(up: Up) -> dict[str, str]:
 
 def send(settings: dict[str, str], tenant: str, key: str | None = None) -> int:
     """One event over HTTP; the status."""
-    event = {"tenant_id": tenant, "metric": "api_calls", "id": "1", "timestamp": datetime.now(UTC).isoformat()}
+    event = {
+        "tenant_id": tenant,
+        "metric": "api_calls",
+        "id": "1",
+        "quantity": 1,
+        "timestamp": datetime.now(UTC).isoformat(),
+    }
     request = urllib.request.Request(
         settings["METERLINE_API_URL"] + "/v1/events",
         data=json.dumps(event).encode(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -40,6 +41,9 @@ class Server(Protocol):
 
     def restore(self) -> None:
         """Wake or start it where it does not run."""
+
+    def remove(self) -> None:
+        """End it for good, with all that it kept."""
 
 
 class Process(ABC):
@@ -126,3 +130,7 @@ class Process(ABC):
         if self._process is not None and self._process.poll() is not None:
             self._process = None
         self.start()
+
+    def remove(self) -> None:
+        self.kill()
+        shutil.rmtree(self._folder, ignore_errors=True)

@@ -232,6 +232,9 @@ class Sinks:
         self._processes[name].send_signal(signal.SIGTERM)
         return self._processes[name].wait(15)
 
+    def ended(self, name: str) -> bool:
+        return self._processes[name].poll() is not None
+
     def exit_code(self, name: str, seconds: float = 60) -> int:
         """Wait for a process to end by itself."""
         return self._processes[name].wait(seconds)
@@ -249,6 +252,11 @@ class Sinks:
     def metrics(self, name: str) -> str:
         with urllib.request.urlopen(f"http://127.0.0.1:{self._ports[name]}/metrics", timeout=5) as answer:
             return str(answer.read().decode())
+
+    def metric(self, name: str, metric: str) -> float:
+        """The value of a metric without labels."""
+        (line,) = [line for line in self.metrics(name).splitlines() if line.startswith(metric + " ")]
+        return float(line.split()[1])
 
     def close(self) -> None:
         for process in self._processes.values():

@@ -11,10 +11,11 @@ import pytest
 
 from meterline_schemas.errors import UnavailableError
 from meterline_schemas.settings import ClickHouseSettings
-from meterline_sinks.clickhouse import ClickHouse
+from meterline_sinks.clickhouse import ClickHouse, CommandError, RefusedError
 from meterline_sinks.errors import ChangedMigrationError, NewerDatabaseError
 from meterline_sinks.migrate import Migration, keeps_users, migrate, pending, shipped
 from tests.sinks.conftest import Tables
+from tests.sinks.usage import events, reject
 
 NAMES = [migration.name for migration in shipped()]
 
@@ -107,6 +108,32 @@ def test_the_analyst_is_left_to_a_server_that_keeps_no_users(tables: Tables) -> 
     migrate(settings, cluster="")
     if keeps_users(edge):
         assert edge.rows(f"SHOW GRANTS FOR `{settings.analyst_user}`")
+
+
+def test_the_analyst_reads_the_views_without_repeats_and_changes_nothing(tables: Tables) -> None:
+    settings = tables.settings
+    migrate(settings, cluster="")  # makes the user where the server keeps users
+    for _ in range(2):
+        tables.insert("rejected_events", [reject(events(1, 1)[0])])
+    analyst = ClickHouse(
+        settings.model_copy(update={"user": settings.analyst_user, "password": settings.analyst_password}),
+        settings.database,
+    )
+    for view in ("usage_events", "usage_hourly", "usage_daily", "usage_monthly", "usage_freshness"):
+        assert analyst.rows(f"SELECT count() FROM {view}") is not None
+    assert analyst.rows("SELECT count() FROM rejected_events")[0][0] == 1
+    for forbidden in (
+        "DROP VIEW usage_events",
+        "TRUNCATE TABLE rejected_events",
+        "CREATE TABLE mine (a Int8) ENGINE = Memory",
+        "ALTER TABLE rejected_events DELETE WHERE 1",
+    ):
+        with pytest.raises(CommandError):
+            analyst.command(forbidden)
+    with pytest.raises((RefusedError, UnavailableError)):
+        analyst.insert("rejected_events", reject(events(1, 1)[0]))
+    analyst.close()
+    assert tables.rows("SELECT count() FROM rejected_events FINAL") == [(1,)]
 
 
 def command(settings: ClickHouseSettings) -> subprocess.CompletedProcess[str]:

@@ -75,6 +75,7 @@ def test_dying_at_any_step_loses_and_doubles_nothing(feed: Feed, sinks: Sinks, t
     sinks.start("one", METERLINE_SINK_CRASH=step)
     assert sinks.exit_code("one") == -signal.SIGKILL
     sinks.start("one", METERLINE_SINK_CRASH=f"{step}:2", METERLINE_SINK_FLUSH_BYTES="2000")
+    wait_until(lambda: feed.drained() or sinks.ended("one"), SECONDS, "it works or dies at its second batch")
     feed.write(written[20:])
     assert sinks.exit_code("one") == -signal.SIGKILL
     sinks.start("one")
@@ -198,19 +199,21 @@ def test_an_outage_of_the_database_is_waited_out_in_the_group(
     feed.write(written[:40])
     drained(feed)
     gate.shut()
-    feed.write(written[40:])
+    feed.write(written[40:60])
 
     def waiting() -> bool:
         status, health = sinks.health("one")
         return status == 200 and "clickhouse" in health and "meterline_sink_paused 1.0" in sinks.metrics("one")
 
     wait_until(waiting, SECONDS, "it says that ClickHouse is away and holds reading")
-    held = feed.committed()
+    held, pending = feed.committed(), sinks.metric("one", "meterline_sink_pending_bytes")
+    feed.write(written[60:])
     rejoined = sinks.log("one").count("reading")
     # longer than the session timeout: the membership must outlive it
     end = time.monotonic() + 8
     wait_until(lambda: time.monotonic() > end, 20, "eight seconds of outage")
     assert feed.committed() == held
+    assert sinks.metric("one", "meterline_sink_pending_bytes") == pending, "memory must not grow with the outage"
     gate.opened()
     drained(feed)
     assert sinks.log("one").count("reading") == rejoined, "the outage must not cost the partitions"
@@ -394,3 +397,20 @@ def test_metrics_say_what_was_written_and_what_is_left(feed: Feed, sinks: Sinks,
 
     wait_until(told, SECONDS, "the metrics say it")
     assert REJECTED in sinks.metrics("one")
+
+
+def test_retention_that_overtakes_a_waiting_sink_stops_it(feed: Feed, sinks: Sinks, tables: Tables, gate: Gate) -> None:
+    written = checkpoints(events(19, 900), 40)
+    feed.write(written[:10])
+    sinks.start("one", METERLINE_SINK_FLUSH_BYTES="1")
+    drained(feed)
+    gate.shut()
+    feed.write(written[10:20])
+    wait_until(lambda: "meterline_sink_paused 1.0" in sinks.metrics("one"), SECONDS, "it holds reading")
+    feed.write(written[20:])
+    end = feed.ends()[ACCEPTED, 0]
+    feed.delete_before(ACCEPTED, 0, end)
+    gate.opened()
+    assert sinks.exit_code("one") == 1
+    assert f"{feed.prefix}{ACCEPTED}[0] were deleted before they were written" in sinks.log("one")
+    assert "Traceback" not in sinks.log("one")

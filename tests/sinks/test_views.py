@@ -40,9 +40,9 @@ def event(id: str, quantity: str, *, late: bool = False, offset: int = 0, at: da
     return Event("acme", "calls", at, id, Decimal(quantity), late, 0, offset)
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, 2])
 def test_hours_days_and_months_equal_an_independent_count_however_it_was_written(tables: Tables, seed: int) -> None:
-    lines = events(seed, 1500)
+    lines = events(seed, 1000)
     written = checkpoints(lines, 40)
     random.Random(seed).shuffle(written)  # older versions after newer ones, repeats before what they repeat
     for start in range(0, len(written), 30):

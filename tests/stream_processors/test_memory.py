@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from fractions import Fraction
 from typing import Any
 
@@ -15,13 +15,12 @@ from hypothesis import strategies as st
 
 from meterline_schemas import topics
 from meterline_schemas.catalog import Metric
-from meterline_schemas.settings import JudgeSettings
 from meterline_streams import outputs
 from meterline_streams.judge import SourceRecord, instant
 from meterline_streams.memory import Changes, Limits, PartitionMemory
 
 METRICS = {name: Metric(key=name, allow_negative=True) for name in ("a", "b")}
-LIMITS = Limits.of(JudgeSettings())
+LIMITS = Limits.of(timedelta(days=35), timedelta(minutes=5), timedelta(hours=6))
 START = 1_795_000_000_000  # milliseconds: some November
 HOUR = 3_600_000
 

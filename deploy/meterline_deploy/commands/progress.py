@@ -6,20 +6,20 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
 
 class Progress:
-    """One step after the other; a step with a total has a bar."""
+    """One step after the other; a step with a total has a bar. ``bytes``: what is counted are bytes."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, bytes: bool = False) -> None:
         console = Console(stderr=True)
         self._bar = Bar(
             SpinnerColumn(),
             TextColumn("{task.description}"),
             BarColumn(),
-            MofNCompleteColumn(),
+            DownloadColumn() if bytes else MofNCompleteColumn(),
             TimeElapsedColumn(),
             console=console,
             transient=True,

@@ -80,10 +80,13 @@ def controller_port(data: Path) -> int:
 
 
 def cluster_id(data: Path) -> str:
-    """The cluster's id, made once."""
+    """The cluster's id, made once. It never begins with a dash, which Kafka's formatter would take for an option."""
     path = data / "cluster.id"
     if not path.exists():
-        write_private(path, base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode())
+        number = uuid.uuid4().bytes
+        while (text := base64.urlsafe_b64encode(number).rstrip(b"=").decode()).startswith("-"):
+            number = uuid.uuid4().bytes
+        write_private(path, text)
     return path.read_text().strip()
 
 

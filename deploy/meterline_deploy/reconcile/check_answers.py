@@ -16,7 +16,7 @@ from meterline_deploy.reconcile.times import Period
 from meterline_deploy.reconcile.warehouse import Warehouse, by_partition, text
 
 _LOOKS: Final = 5
-_BETWEEN: Final = 1.0  # seconds
+_BETWEEN: Final = 0.7  # seconds
 _AT_ONCE: Final = 500
 
 

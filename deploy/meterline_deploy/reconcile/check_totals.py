@@ -46,6 +46,7 @@ def hours(period: Period, column: str, *, precise: bool = False) -> str:
 def check_totals(
     warehouse: Warehouse, cut: Mapping[int, int], period: Period, limit: int, wait: float, check: Check
 ) -> None:
+    """``wait``: seconds for the rows of totals that have moved on to be written."""
     bound, asked = by_partition(cut, 0), hours(period, "hour")
     ((compared,),) = warehouse.rows(f"SELECT count() FROM usage_totals FINAL WHERE {asked}")
     check.compared = int(compared)
@@ -79,7 +80,7 @@ def _check_moved(warehouse: Warehouse, moved: Sequence[Moved], limit: int, wait:
     wanted: dict[tuple[str, int], int] = {}
     for _tenant, _metric, _hour, partition, version, _total in moved:
         wanted[ACCEPTED, partition] = max(version, wanted.get((ACCEPTED, partition), 0))
-    warehouse.wait_until_written(wanted, max(wait, 5.0) if moved else 0)
+    warehouse.wait_until_written(wanted, wait)
     for start in range(0, len(moved), _AT_ONCE):
         part = moved[start : start + _AT_ONCE]
         values = ", ".join(

@@ -85,7 +85,8 @@ class _Run:
         hours = period.whole_hours()
         self._steps.start("folding the hours again", 0)
         totals = check_totals.new_check()
-        check_totals.check_totals(self._warehouse, cut, hours, limit, self._asked.wait, totals)
+        wait = self._asked.wait if progress.exact else 0
+        check_totals.check_totals(self._warehouse, cut, hours, limit, wait, totals)
         still_known = check_topic.kept(hours, totals_ends, datetime.now(UTC))
         self._steps.start("reading usage.totals", sum(end - start for start, end in totals_ends.values()))
         of_topic = TopicCheck(self._topics, self._warehouse, cut, totals_ends, still_known, limit)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
@@ -29,6 +30,7 @@ def connect(settings: ClickHouseSettings, user: str, password: str, *, timeout: 
         ConfigurationError: the URL is none.
         ClickHouseError or OSError: it does not answer, or does not know the user.
     """
+    logging.getLogger("clickhouse_connect").addHandler(logging.NullHandler())  # its errors are raised too
     url = urlsplit(settings.url)
     try:
         port = url.port

@@ -19,13 +19,14 @@ from tests.benchmarks.results import CheckFailedError, Figure, Result, SkippedEr
 from tests.benchmarks.sizes import PARTITIONS, Sizes
 from tests.benchmarks.workload import Workload, in_batches, one_by_one, totals, without_repeats
 
-DEFAULT = ROOT.parent / "shared" / "peers" / "kstreams"
 COMMIT_MS = 500  # as often as our checkpoints; its own default is 100 ms and costs it more
 SECONDS = 1200
 
 
 def run(bench: Bench, sizes: Sizes) -> Result:
-    folder = build(bench, sizes.kstreams or DEFAULT)
+    if sizes.kstreams is None:
+        raise SkippedError("no Kafka Streams project was named: --kstreams DIR")
+    folder = build(bench, sizes.kstreams)
     workload = Workload(sizes.events)
     expected = totals(without_repeats(made.line for made in workload))
     singles = passes(bench, folder, "u1", workload, sizes)

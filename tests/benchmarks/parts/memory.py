@@ -192,8 +192,14 @@ def by_rate_and_horizon(points: list[Point]) -> str:
 
 
 def fit(points: list[Point], values: list[float]) -> NDArray[np.float64]:
-    """Base, per id and per cell; none below 0."""
+    """Base, per id and per cell, by least squares; a coefficient that noise would put below 0 is left out."""
     known = np.array([[1.0, point.ids, point.cells] for point in points])
-    found, *_rest = np.linalg.lstsq(known, np.array(values), rcond=None)
-    coefficients: NDArray[np.float64] = np.maximum(found, 0.0)
-    return coefficients
+    found: NDArray[np.float64] = np.zeros(3)
+    kept = [0, 1, 2]
+    while kept:
+        some, *_rest = np.linalg.lstsq(known[:, kept], np.array(values), rcond=None)
+        if (some >= 0).all():
+            found[kept] = some
+            break
+        del kept[int(np.argmin(some))]
+    return found

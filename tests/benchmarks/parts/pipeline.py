@@ -37,6 +37,11 @@ class Pipeline:
         """Events in the answers."""
         return int(self.installation.query(f"SELECT sum(h.count) FROM {{db}}.usage_hourly AS h WHERE {_OURS}")[0][0])
 
+    def accepted_by_partition(self) -> dict[int, int]:
+        """Events that count and are in ClickHouse, the warm-up's included, as ``usage_freshness`` says."""
+        sql = "SELECT kafka_partition, accepted FROM {db}.usage_freshness"
+        return {int(partition): int(count) for partition, count in self.installation.query(sql)}
+
     def counted_by_partition(self) -> dict[int, int]:
         """Events in the totals that the answers are made of."""
         sql = f"SELECT kafka_partition, sum(t.count) FROM {{db}}.usage_totals AS t FINAL WHERE {_OURS} GROUP BY 1"

@@ -1,0 +1,249 @@
+"""GET /v1/usage over a real ClickHouse, against an independent count of what was written."""
+
+from __future__ import annotations
+
+import itertools
+import uuid
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import httpx
+import pytest
+
+from meterline_schemas.catalog import Aggregation, Metric
+from meterline_schemas.settings import ClickHouseSettings
+from meterline_sinks.clickhouse import ClickHouse
+from meterline_sinks.migrate import migrate
+from tests.api.process import ApiProcess
+from tests.services.clickhouse import ClickHouseServer, execute
+from tests.services.kafka import create_topics
+from tests.sinks.usage import START, Event, checkpoints, events, fold, standing
+from tests.support.cluster import producer
+from tests.support.streams import wait_until
+
+LINES = events(7, 1_200)
+EVENTS = standing(LINES)
+MIDDLE = START.replace(hour=0) + timedelta(days=2)
+END = START + timedelta(hours=61)
+METRICS = {"calls": Aggregation.SUM, "storage": Aggregation.LAST}
+PLACE = {Aggregation.SUM: 1, Aggregation.LAST: 4}
+
+
+@pytest.fixture(scope="module")
+def database(clickhouse_server: ClickHouseServer) -> Iterator[ClickHouseSettings]:
+    """Tables with usage in them."""
+    settings = clickhouse_server.settings(f"usage{uuid.uuid4().hex[:12]}")
+    migrate(settings, cluster="")
+    edge = ClickHouse(settings, settings.database)
+    made = checkpoints(LINES, 50)
+    edge.insert("usage_totals", b"\n".join(value for checkpoint in made for _key, value in checkpoint.totals))
+    edge.insert("usage_events_raw", b"\n".join(line for checkpoint in made for line in checkpoint.accepted))
+    edge.close()
+    yield settings
+    execute(settings, f"DROP DATABASE {settings.database} SYNC")
+
+
+@pytest.fixture(scope="module")
+def api(kafka: str, database: ClickHouseSettings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiProcess]:
+    """The API on these tables, with both metrics defined."""
+    prefix = f"usage-{uuid.uuid4().hex[:8]}."
+    create_topics(kafka, prefix, 2)
+    sender = producer(kafka)
+    for key, aggregation in METRICS.items():
+        metric = Metric(key=key, unit="u", aggregation=aggregation)
+        sender.produce(prefix + "meterline.config", metric.encode(), key=metric.record_key)
+    assert sender.flush(30) == 0
+    process = ApiProcess(kafka, prefix, database, tmp_path_factory.mktemp("api"))
+    process.start()
+    wait_until(lambda: process.usage(metric="calls").status_code == 200, 30, "the metrics are known")
+    yield process
+    assert process.stop() == 0
+    assert "Traceback" not in process.log()
+
+
+def text(instant: datetime) -> str:
+    return instant.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def expected(
+    keep: Callable[[Event], bool], window: Callable[[datetime], datetime], *names: str, start: datetime, end: datetime
+) -> dict[tuple[Any, ...], tuple[int, Decimal]]:
+    """Count and value by window, metric and whatever is named, from the events themselves."""
+    groups: dict[tuple[Any, ...], list[Event]] = defaultdict(list)
+    for event in EVENTS:
+        if keep(event) and start <= event.timestamp < end:
+            extra = {"tenant_id": event.tenant_id, "subject": f"user-{event.offset % 7}"}
+            first = max(window(event.timestamp), start)
+            groups[(text(first), event.metric, *(extra[name] for name in names))].append(event)
+    found = {}
+    for key, group in groups.items():
+        answer = fold(group)
+        found[key] = (answer[0], Decimal(str(answer[PLACE[METRICS[key[1]]]])))
+    return found
+
+
+def rows(answer: httpx.Response, *names: str) -> dict[tuple[Any, ...], tuple[int, Decimal]]:
+    assert answer.status_code == 200, answer.text
+    data = answer.json()["data"]
+    found = {
+        (row["from"], row["metric"], *(row[name] for name in names)): (row["count"], Decimal(row["value"]))
+        for row in data
+    }
+    assert len(found) == len(data)
+    assert all(row["aggregation"] == METRICS[row["metric"]] and row["unit"] == "u" for row in data)
+    return found
+
+
+WINDOWS: dict[str, Callable[[datetime], datetime]] = {
+    "hour": lambda at: at.replace(minute=0, second=0, microsecond=0),
+    "day": lambda at: at.replace(hour=0, minute=0, second=0, microsecond=0),
+    "month": lambda at: at.replace(day=1, hour=0, minute=0, second=0, microsecond=0),
+}
+
+
+@pytest.mark.parametrize("window", WINDOWS)
+def test_windows_of_each_tenant_equal_an_independent_count(api: ApiProcess, window: str) -> None:
+    answer = api.usage(start=text(START), end=text(END), window=window, group_by="tenant_id", limit=10_000)
+    wanted = expected(lambda _event: True, WINDOWS[window], "tenant_id", start=START, end=END)
+    assert rows(answer, "tenant_id") == wanted
+
+
+def test_without_a_window_there_is_one_row_for_the_range(api: ApiProcess) -> None:
+    answer = api.usage(start=text(START), end=text(MIDDLE), tenant_id="tenant-3", metric="calls")
+    wanted = expected(
+        lambda event: (event.tenant_id, event.metric) == ("tenant-3", "calls"),
+        lambda _at: START,
+        start=START,
+        end=MIDDLE,
+    )
+    assert rows(answer) == wanted
+    assert len(wanted) == 1
+    assert answer.json()["data"][0]["to"] == text(MIDDLE)
+
+
+def test_a_range_that_cuts_days_answers_for_the_part_inside(api: ApiProcess) -> None:
+    start, end = START + timedelta(hours=3), END - timedelta(hours=5)
+    answer = api.usage(start=text(start), end=text(end), window="day", metric="calls")
+    wanted = expected(lambda event: event.metric == "calls", WINDOWS["day"], start=start, end=end)
+    assert rows(answer) == wanted
+    data = answer.json()["data"]
+    assert (data[0]["from"], data[-1]["to"]) == (text(start), text(end))
+    assert all(one["to"] == other["from"] for one, other in itertools.pairwise(data))
+
+
+def test_usage_by_subject_is_computed_from_the_events(api: ApiProcess) -> None:
+    answer = api.usage(start=text(START), end=text(END), window="day", group_by=["subject", "tenant_id"], limit=10_000)
+    wanted = expected(lambda _event: True, WINDOWS["day"], "tenant_id", "subject", start=START, end=END)
+    assert rows(answer, "tenant_id", "subject") == wanted
+
+
+def test_all_tenants_together(api: ApiProcess) -> None:
+    answer = api.usage(start=text(START), end=text(END))
+    assert rows(answer) == expected(lambda _event: True, lambda _at: START, start=START, end=END)
+
+
+@pytest.mark.parametrize("limit", [1, 7, 100])
+def test_pages_have_every_row_once_and_in_order(api: ApiProcess, limit: int) -> None:
+    query: dict[str, Any] = {
+        "start": text(START),
+        "end": text(START + timedelta(hours=20)),
+        "window": "hour",
+        "group_by": "tenant_id",
+        "tenant_id": "tenant-1",
+    }
+    whole = api.usage(**query, limit=10_000).json()
+    assert "next_cursor" not in whole
+    pages: list[dict[str, Any]] = []
+    cursor: dict[str, str] = {}
+    while True:
+        page = api.usage(**query, limit=limit, **cursor).json()
+        assert 1 <= len(page["data"]) <= limit
+        pages += page["data"]
+        if "next_cursor" not in page:
+            break
+        cursor = {"cursor": page["next_cursor"]}
+    assert pages == whole["data"]
+
+
+def test_decimals_are_exact_text(api: ApiProcess) -> None:
+    answer = api.usage(start=text(START), end=text(END), metric="calls")
+    (row,) = answer.json()["data"]
+    assert isinstance(row["value"], str)
+    assert len(row["value"].replace("-", "")) > 20 or "." in row["value"]
+    assert "e" not in row["value"].lower()
+
+
+def test_nothing_used_is_no_rows(api: ApiProcess) -> None:
+    answer = api.usage(tenant_id="nobody", start="2026-01-01T00:00:00Z", end="2026-02-01T00:00:00Z")
+    assert answer.status_code == 200
+    assert answer.json() == {
+        "from": "2026-01-01T00:00:00Z", "to": "2026-02-01T00:00:00Z", "window": None, "data": [],
+    }  # fmt: skip
+
+
+def test_by_default_it_is_this_month_up_to_this_hour(api: ApiProcess) -> None:
+    before = datetime.now(UTC)
+    found = api.usage().json()
+    end = datetime.fromisoformat(found["to"])
+    assert timedelta(0) < end - before <= timedelta(hours=1, minutes=1)
+    assert found["from"].endswith("-01T00:00:00Z")
+
+
+def test_another_time_zone_is_the_same_instant(api: ApiProcess) -> None:
+    here = api.usage(start=text(START), end=text(END), metric="calls").json()
+    there = api.usage(start=START.astimezone().isoformat(), end="2026-11-01T16:00:00+05:00", metric="calls").json()
+    assert datetime(2026, 11, 1, 11, tzinfo=UTC) == END
+    assert here == there
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "code"),
+    [
+        ({"metric": "never defined"}, 404, "unknown_metric"),
+        ({"start": "2026-01-01T00:30:00Z"}, 422, "invalid_range"),
+        ({"start": "2026-01-01T00:00:00+05:30"}, 422, "invalid_range"),
+        ({"start": "2026-01-02T00:00:00Z", "end": "2026-01-01T00:00:00Z"}, 422, "invalid_range"),
+        ({"start": "1800-01-01T00:00:00Z"}, 422, "invalid_range"),
+        ({"end": "9999-12-31T23:00:00-12:00"}, 422, "invalid_range"),
+        ({"start": "2026-01-01T00:00:00"}, 422, "invalid_request"),
+        ({"start": "yesterday"}, 422, "invalid_request"),
+        ({"window": "week"}, 422, "invalid_request"),
+        ({"group_by": "region"}, 422, "invalid_request"),
+        ({"limit": "0"}, 422, "invalid_request"),
+        ({"limit": "10001"}, 422, "invalid_request"),
+        ({"tenant_id": ""}, 422, "invalid_request"),
+        ({"cursor": "nonsense"}, 422, "invalid_cursor"),
+    ],
+)
+def test_a_wrong_request_is_a_problem_that_says_what(
+    api: ApiProcess, query: dict[str, str], status: int, code: str
+) -> None:
+    answer = api.usage(**query)
+    assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("name", ["'; DROP TABLE usage_totals; --", "\\", "{start:UInt32}", "%s", "\x00", "名'\""])
+def test_names_are_values_and_never_sql(api: ApiProcess, name: str) -> None:
+    answer = api.usage(tenant_id=name, start=text(START), end=text(END))
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["data"] == []
+
+
+def test_without_clickhouse_it_is_a_503_and_comes_back(clickhouse_server: ClickHouseServer, api: ApiProcess) -> None:
+    clickhouse_server.kill()
+    answer = api.usage()
+    assert (answer.status_code, answer.json()["code"]) == (503, "clickhouse_unavailable")
+    assert "Traceback" not in answer.text
+    clickhouse_server.start()
+    wait_until(lambda: api.usage().status_code == 200, 60, "ClickHouse is back")
+
+
+def test_health_shows_everything_as_it_is(api: ApiProcess) -> None:
+    wait_until(lambda: api.client.get("/health").status_code == 200, 60, "all is well")
+    found = api.client.get("/health").json()
+    assert (found["live"], found["ready"], found["progressing"]) == (True, True, True)
+    assert (found["streams"]["lag"], found["sinks"]["lag"]) == (0, 0)

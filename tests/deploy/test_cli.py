@@ -1,0 +1,250 @@
+"""The command line: help with examples, exit codes, and one sentence instead of a trace."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+import typer.main
+
+from meterline_deploy import run
+from meterline_deploy.cli import COMMANDS, build
+from meterline_deploy.commands.env import exports
+from meterline_deploy.errors import NotRunningError, PortsTakenError
+from meterline_deploy.plan import Options, check_ports
+from meterline_deploy.run import RunInfo
+from meterline_deploy.topics import ensure_topics
+from meterline_schemas.catalog import Metric
+from meterline_schemas.errors import ConfigurationError
+from meterline_schemas.kafka_log import KafkaLog
+from meterline_schemas.settings import KafkaSettings
+from tests.deploy.running import meterline
+
+
+def leaves() -> list[tuple[str, ...]]:
+    """Every command that does something."""
+    found: list[tuple[str, ...]] = []
+    for name, command in typer.main.get_group(build()).commands.items():
+        below = getattr(command, "commands", None)
+        found += [(name, each) for each in below] if below else [(name,)]
+    return found
+
+
+def info(**more: object) -> RunInfo:
+    fields = {
+        "pid": 1,
+        "started": 0.0,
+        "kafka": "127.0.0.1:1",
+        "clickhouse_url": "http://127.0.0.1:2",
+        "clickhouse_user": "default",
+        "clickhouse_password": 'it\'s "secret" $HOME',
+        "analyst_user": "analyst",
+        "analyst_password": "p",
+        "api_url": "http://127.0.0.1:3",
+        "api_key": "k",
+    }
+    return msgspec.convert({**fields, **more}, RunInfo)
+
+
+def test_every_command_is_there() -> None:
+    assert {name for name, *_ in leaves()} == set(COMMANDS)
+
+
+@pytest.mark.parametrize("command", leaves(), ids=" ".join)
+def test_help_gives_examples_that_the_command_line_understands(command: tuple[str, ...]) -> None:
+    done = meterline(*command, "--help")
+    assert done.returncode == 0
+    assert "Examples" in done.stdout
+    called = re.findall(r"\bmeterline ([a-z]+(?: [a-z]+)?)", done.stdout.split("Examples", 1)[1])
+    assert any(words.startswith(" ".join(command)) for words in called), done.stdout
+
+
+def test_help_answers_without_loading_what_commands_need() -> None:
+    code = (
+        "import sys; from meterline_deploy.cli import build; build();"
+        "print({'confluent_kafka', 'clickhouse_connect', 'faust', 'fastapi', 'chdb'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["no-such-command"],
+        ["up", "--kafka-port", "http"],
+        ["up", "--kafka-port", "0"],
+        ["up", "--partitions", "0"],
+        ["up", "--clickhouse", "localhost:8123"],
+        ["up", "extra"],
+        ["metrics", "apply"],
+        ["metrics", "apply", "/no/such/file.yaml"],
+        ["metrics", "list", "--format", "xml"],
+        ["setup", "--partitions", "many"],
+        ["env", "--no-such-option"],
+    ],
+    ids=" ".join,
+)
+def test_a_wrong_command_line_is_told_and_exits_with_2(arguments: list[str], tmp_path: Path) -> None:
+    done = meterline(*arguments, folder=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["env"], ["metrics", "list"], ["setup"], ["doctor"]], ids=" ".join)
+def test_without_a_running_up_it_is_said_how_to_have_one(arguments: list[str], tmp_path: Path) -> None:
+    done = meterline(*arguments, folder=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"meterline: no `meterline up` is running on {tmp_path / '.meterline'}")
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["metrics", "list"], ["setup"]], ids=" ".join)
+def test_a_setting_that_is_wrong_is_named(arguments: list[str], tmp_path: Path) -> None:
+    more = {"METERLINE_KAFKA": "127.0.0.1:9", "METERLINE_TOPIC_PREFIX": "not a prefix"}
+    done = meterline(*arguments, folder=tmp_path, more=more)
+    assert done.returncode == 1
+    assert "METERLINE_TOPIC_PREFIX" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = meterline("up", "--data", str(tmp_path / "file" / "data"))
+    assert done.returncode == 1
+    assert f"cannot use the folder {tmp_path / 'file' / 'data'}" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_version_is_told() -> None:
+    assert re.fullmatch(r"meterline \d+\.\d+\.\d+\n", meterline("--version").stdout)
+
+
+def test_metrics_are_applied_where_they_differ_and_listed(kafka: str, prefix: str, tmp_path: Path) -> None:
+    settings = KafkaSettings(kafka=kafka, topic_prefix=prefix)
+    more = {"METERLINE_KAFKA": kafka, "METERLINE_TOPIC_PREFIX": prefix}
+    file = tmp_path / "metrics.yaml"
+    file.write_text("metrics:\n  - key: orders\n    unit: order\n  - key: storage\n    aggregation: max\n")
+    before = meterline("metrics", "apply", str(file), folder=tmp_path, more=more)
+    assert before.returncode == 1
+    assert "run `meterline setup` first" in before.stderr
+    ensure_topics(settings, 1)
+    assert "no metrics are defined" in meterline("metrics", "list", folder=tmp_path, more=more).stdout
+    first = meterline("metrics", "apply", str(file), folder=tmp_path, more=more)
+    assert first.stdout.splitlines() == ["orders: new", "storage: new", "2 in the file, 2 written"]
+    file.write_text("metrics:\n  - key: orders\n    unit: order\n  - key: storage\n    aggregation: min\n")
+    second = meterline("metrics", "apply", str(file), folder=tmp_path, more=more)
+    assert second.stdout.splitlines() == [
+        "orders: as it was",
+        "storage: aggregation max → min",
+        "2 in the file, 1 written",
+    ]
+    log = KafkaLog(settings.client(), settings.topic("meterline.config"), 0)
+    keys = [record.key for record in log.read_to_end()]
+    log.close()
+    assert keys == [b"partitions", b"metric/orders", b"metric/storage", b"metric/storage"]
+    listed = meterline("metrics", "list", "--format", "json", folder=tmp_path, more=more)
+    metrics = msgspec.json.decode(listed.stdout.encode(), type=list[Metric])
+    assert [(metric.key, metric.aggregation) for metric in metrics] == [("orders", "sum"), ("storage", "min")]
+    assert "storage" in meterline("metrics", "list", folder=tmp_path, more=more).stdout
+    file.write_text("metrics:\n  - key: orders\n    unit: changed\n  - key: not a key\n")
+    third = meterline("metrics", "apply", str(file), folder=tmp_path, more=more)
+    assert third.returncode == 1
+    assert "line 4: entry 2" in third.stderr
+    assert "Traceback" not in third.stderr
+
+
+def test_setup_makes_topics_and_tables_and_corrects_on_demand(
+    kafka: str, prefix: str, clickhouse: object, tmp_path: Path
+) -> None:
+    from meterline_deploy.cluster import Cluster
+    from meterline_schemas.settings import ClickHouseSettings
+
+    assert isinstance(clickhouse, ClickHouseSettings)
+    more = {
+        "METERLINE_KAFKA": kafka,
+        "METERLINE_TOPIC_PREFIX": prefix,
+        "METERLINE_CLICKHOUSE_URL": clickhouse.url,
+        "METERLINE_CLICKHOUSE_USER": clickhouse.user,
+        "METERLINE_CLICKHOUSE_PASSWORD": clickhouse.password.get_secret_value(),
+        "METERLINE_CLICKHOUSE_DATABASE": clickhouse.database,
+    }
+    first = meterline("setup", "--partitions", "3", folder=tmp_path, more=more)
+    assert first.returncode == 0, first.stderr
+    assert first.stdout.splitlines()[0] == "topics: 3 partitions"
+    assert "applied 0001_usage_events_raw.sql" in first.stdout
+    again = meterline("setup", folder=tmp_path, more=more)
+    assert again.stdout.splitlines() == ["topics: 3 partitions", "tables: up to date"]
+    other = meterline("setup", "--partitions", "4", folder=tmp_path, more=more)
+    assert other.returncode == 1
+    assert "set up with 3 partitions here, not 4" in other.stderr
+    Cluster(KafkaSettings(kafka=kafka)).change(prefix + "usage.totals", {"cleanup.policy": "delete"})
+    differs = meterline("setup", folder=tmp_path, more=more)
+    assert differs.returncode == 1
+    assert f"topic {prefix}usage.totals: cleanup.policy is delete, must be compact,delete" in differs.stdout
+    corrected = meterline("setup", "--correct", folder=tmp_path, more=more)
+    assert corrected.returncode == 0
+    assert meterline("setup", folder=tmp_path, more=more).returncode == 0
+
+
+def test_exports_survive_a_shell_and_leave_defaults_out() -> None:
+    lines = exports(info(topic_prefix="x.").environment()).splitlines()
+    values = dict(shlex.split(line)[1].split("=", 1) for line in lines)
+    assert values["METERLINE_CLICKHOUSE_PASSWORD"] == 'it\'s "secret" $HOME'
+    assert values["METERLINE_TOPIC_PREFIX"] == "x."
+    assert "METERLINE_CLICKHOUSE_DATABASE" not in values
+
+
+def test_a_run_is_found_only_while_its_process_lives(tmp_path: Path) -> None:
+    sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    try:
+        there = info(pid=sleeper.pid, started=run.started_at(sleeper.pid))
+        run.write(tmp_path, there)
+        assert run.find(tmp_path) == there
+        run.write(tmp_path, msgspec.structs.replace(there, started=there.started - 60))  # another process' number
+        with pytest.raises(NotRunningError):
+            run.find(tmp_path)
+        run.write(tmp_path, there)
+    finally:
+        sleeper.kill()
+        sleeper.wait()
+    with pytest.raises(NotRunningError, match=r"start it, name its folder with --data or METERLINE_DATA"):
+        run.find(tmp_path)
+    (tmp_path / run.FILE).write_text("{")
+    with pytest.raises(NotRunningError):
+        run.find(tmp_path)
+
+
+def test_variables_that_are_set_win_over_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+
+    run.write(tmp_path, info(pid=os.getpid(), started=run.started_at(os.getpid())))
+    monkeypatch.setenv("METERLINE_KAFKA", "elsewhere:9092")
+    found = run.settings_environment(tmp_path)
+    assert found["METERLINE_KAFKA"] == "elsewhere:9092"
+    assert found["METERLINE_API_KEY"] == "k"
+
+
+def test_a_run_is_not_needed_where_servers_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(NotRunningError):
+        run.settings_environment(tmp_path)
+    monkeypatch.setenv("METERLINE_KAFKA", "elsewhere:9092")
+    assert run.settings_environment(tmp_path) == {"METERLINE_KAFKA": "elsewhere:9092"}
+
+
+def test_ports_are_checked_together() -> None:
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as two:
+        first, second = one.getsockname()[1], two.getsockname()[1]
+        with pytest.raises(PortsTakenError, match=rf"port {first} is taken.*--kafka-port; port {second}.*--api-port"):
+            check_ports({"--kafka-port": first, "--api-port": second})
+    with pytest.raises(ConfigurationError, match="--kafka-port and --api-port are the same port"):
+        check_ports({"--kafka-port": 7, "--api-port": 7, "--clickhouse-port": 8})
+    assert Options(data=Path(), kafka="x").ports == {"--clickhouse-port": 8123, "--api-port": 3000}
