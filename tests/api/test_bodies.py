@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import sys
+import tracemalloc
 import zlib
 from collections.abc import Callable
 
@@ -37,9 +38,15 @@ def test_several_members_are_one_body(parts: list[bytes], encoding: str) -> None
 def test_a_bomb_is_refused_before_it_is_unpacked(encoding: str) -> None:
     bomb = PACK[encoding](bytes(50_000_000))
     assert len(bomb) < 100_000
-    with pytest.raises(Problem) as raised:
-        unpack(bomb, encoding, 100_000)
+    tracemalloc.start()
+    try:
+        with pytest.raises(Problem) as raised:
+            unpack(bomb, encoding, 100_000)
+        _now, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
     assert raised.value.code == Code.BODY_TOO_LARGE
+    assert peak < 5_000_000
 
 
 @pytest.mark.parametrize("encoding", sorted(PACK))

@@ -92,8 +92,10 @@ def test_a_quantity_is_written_short_and_plain(quantity: int | Decimal | str, te
 
 @pytest.mark.parametrize("quantity", [0.1, 1.0, float("nan"), True, None, b"1", [1], 1j])
 def test_a_quantity_of_another_type_is_a_type_error_whatever_its_value(quantity: Any) -> None:
-    with pytest.raises(TypeError, match="quantity must be an int, a Decimal or a str"):
+    with pytest.raises(TypeError, match="quantity must be an int, a Decimal or a str") as raised:
         line_of("a", "t", "m", quantity, NOW, None, None, None)
+    if isinstance(quantity, float):
+        assert "round it to a Decimal first" in str(raised.value)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import os
+import subprocess
+import sys
 import threading
 import uuid
 from datetime import UTC, datetime
@@ -43,17 +44,21 @@ def test_threads_never_make_the_same_id() -> None:
     assert len({id for ids in made for id in ids}) == 40_000
 
 
+FORK = """
+import os
+from meterline.marks import marks
+marks()
+if os.fork() == 0:
+    print("child", *(marks()[0] for _ in range(500)), flush=True)
+    os._exit(0)
+os.wait()
+print("parent", *(marks()[0] for _ in range(500)))
+"""
+
+
 def test_a_fork_never_makes_the_ids_of_its_parent() -> None:
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.write(writer, "\n".join(marks()[0] for _ in range(500)).encode())
-        os._exit(0)
-    mine = {marks()[0] for _ in range(500)}
-    os.close(writer)
-    with os.fdopen(reader) as pipe:
-        theirs = set(pipe.read().split("\n"))
-    os.waitpid(child, 0)
-    assert len(theirs) == 500
+    done = subprocess.run([sys.executable, "-c", FORK], capture_output=True, text=True, timeout=60, check=True)
+    (first, *theirs), (second, *mine) = (line.split() for line in done.stdout.splitlines())
+    assert (first, second) == ("child", "parent")
+    assert len(set(theirs) | set(mine)) == 1_000
     assert {id[-12:] for id in mine} != {id[-12:] for id in theirs}
-    assert not mine & theirs

@@ -265,7 +265,11 @@ def run(program: str, kafka: str, prefix: str) -> str:
         f"import os, sys\nfrom meterline import UsageProducer\np = UsageProducer({kafka!r}, topic_prefix={prefix!r})\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", start + program], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", start + program],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""

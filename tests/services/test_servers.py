@@ -8,6 +8,7 @@ from meterline_schemas.settings import ClickHouseSettings
 from tests.services.clickhouse import ClickHouseServer, execute, pings
 from tests.services.kafka import Broker, answers, create_topics
 from tests.support import cluster as plain
+from tests.support.streams import wait_until
 
 
 @pytest.mark.parametrize("how", ["stop", "kill"])
@@ -26,7 +27,7 @@ def test_a_broker_that_is_paused_does_not_answer_until_it_is_resumed(broker: Bro
     broker.pause()
     assert not answers(broker.bootstrap)
     broker.resume()
-    assert answers(broker.bootstrap)
+    wait_until(lambda: answers(broker.bootstrap), 30, "an answer")
     assert broker.pid == pid
 
 
@@ -47,7 +48,7 @@ def test_clickhouse_that_ended_comes_back_with_what_was_written(
 def test_whatever_a_test_leaves_is_restored(broker: Broker, clickhouse_server: ClickHouseServer) -> None:
     broker.pause()
     broker.restore()
-    assert answers(broker.bootstrap)
+    wait_until(lambda: answers(broker.bootstrap), 30, "an answer")
     clickhouse_server.pause()
     clickhouse_server.kill()
     clickhouse_server.restore()

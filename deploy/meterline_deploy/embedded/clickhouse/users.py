@@ -23,6 +23,7 @@ ANALYST_LIMITS: dict[str, str] = {
     "max_result_bytes": "1000000000",
     "max_ast_elements": "50000",
     "allow_ddl": "0",
+    "final": "1",  # a table that replaces rows shows each once
 }
 
 
