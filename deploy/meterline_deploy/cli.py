@@ -6,7 +6,6 @@ Exit codes: 0 done; 1 it failed, or what it looked for is wrong; 2 the command l
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import logging
 import os
 import sys
@@ -47,9 +46,7 @@ def build() -> typer.Typer:
             raise typer.Exit
 
     for name in COMMANDS:
-        module = f"meterline_deploy.commands.{name}"
-        if importlib.util.find_spec(module):
-            importlib.import_module(module).register(app)
+        importlib.import_module(f"meterline_deploy.commands.{name}").register(app)
     return app
 
 
@@ -59,14 +56,7 @@ def main() -> None:
 
     logging.lastResort = None  # what libraries grumble besides is no help to who reads the sentence
     try:
-        app = build()
-    except ModuleNotFoundError as error:
-        if error.name is not None and error.name.startswith("meterline"):
-            raise
-        print(f"meterline: {error.name} is not installed: pip install 'meterline[embedded]'", file=sys.stderr)
-        sys.exit(1)
-    try:
-        app(prog_name="meterline")
+        build()(prog_name="meterline")
     except MeterlineError as error:
         print(f"meterline: {error}", file=sys.stderr)
         sys.exit(1)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
@@ -111,13 +111,21 @@ class Cluster:
             found = self._admin.list_offsets(wanted, request_timeout=self._timeout)
             return {partition.partition: answer.result(self._timeout).offset for partition, answer in found.items()}
 
-    def committed(self, group: str) -> dict[tuple[str, int], int]:
-        """The offsets that a consumer group has committed."""
+    def committed(self, group: str, topics: Iterable[str], partitions: int) -> dict[tuple[str, int], int]:
+        """The offsets that a consumer group has committed on the first ``partitions`` of ``topics``.
+
+        Asked through a consumer that never joins: ``AdminClient.list_consumer_group_offsets`` ends the process (a
+        crash inside librdkafka 2.16) while a broker that just came back has no coordinator for the group yet.
+        """
+        wanted = [TopicPartition(topic, number) for topic in topics for number in range(partitions)]
         with self._answers():
-            asked = self._admin.list_consumer_group_offsets(
-                [ConsumerGroupTopicPartitions(group)], request_timeout=self._timeout
+            consumer = Consumer(
+                {**self._settings.client(), "group.id": group, "enable.auto.commit": False, "log_level": 0}
             )
-            found = asked[group].result(self._timeout).topic_partitions
+            try:
+                found = consumer.committed(wanted, timeout=self._timeout)
+            finally:
+                consumer.close()
         return {(each.topic, each.partition): each.offset for each in found if each.offset >= 0}
 
     def members(self, group: str) -> int:

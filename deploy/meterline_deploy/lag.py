@@ -65,9 +65,10 @@ def look(kafka: KafkaSettings, cluster: Cluster, group: Group, partitions: int) 
         UnavailableError: Kafka does not answer.
     """
     name = kafka.topic(group.name)
-    committed = cluster.committed(name)  # before the ends, so that it never seems to be ahead
+    topics = [kafka.topic(topic) for topic in group.topics]
+    committed = cluster.committed(name, topics, partitions)  # before the ends: it never seems to be ahead
     ends: dict[Partition, int] = {}
-    for topic in map(kafka.topic, group.topics):
+    for topic in topics:
         for number, end in cluster.ends(topic, partitions).items():
             ends[topic, number] = end
     return GroupLag(cluster.members(name), committed, ends)

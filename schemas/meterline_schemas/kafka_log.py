@@ -47,7 +47,7 @@ class KafkaLog:
                 "enable.partition.eof": True,
                 "auto.offset.reset": "error",
                 "fetch.wait.max.ms": 20,
-                "log_level": 3,
+                "log_level": 0,
             }
         )
         self._topic = topic
@@ -107,7 +107,7 @@ def group_offset(client: Mapping[str, Any], group: str, topic: str, partition: i
     Raises:
         UnavailableError: the broker did not answer.
     """
-    consumer = Consumer({**client, "group.id": group, "enable.auto.commit": False, "log_level": 3})
+    consumer = Consumer({**client, "group.id": group, "enable.auto.commit": False, "log_level": 0})
     try:
         (committed,) = consumer.committed([TopicPartition(topic, partition)], timeout=timeout)
     except KafkaException as error:

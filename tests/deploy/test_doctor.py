@@ -149,9 +149,9 @@ def test_offsets_of_groups_are_read_as_they_were_committed(installation: KafkaSe
     consumer.commit(offsets=[TopicPartition(events, 0, 1)], asynchronous=False)
     consumer.close()
     cluster = Cluster(installation)
-    assert cluster.committed(installation.topic("g")) == {(events, 0): 1}
+    assert cluster.committed(installation.topic("g"), [events], 1) == {(events, 0): 1}
     assert cluster.ends(events, 2) == {0: 2, 1: 1}
-    assert cluster.committed(installation.topic("nobody")) == {}
+    assert cluster.committed(installation.topic("nobody"), [events], 1) == {}
     assert cluster.members(installation.topic("nobody")) == 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from pathlib import Path
 
@@ -33,6 +34,8 @@ def clickhouse(folder: Path) -> ClickHouseServer:
 
 def chosen() -> str:
     found = os.environ.get(VARIABLE, "embedded")
+    if found == "containers" and importlib.util.find_spec("testcontainers") is None:
+        raise pytest.UsageError("testcontainers is not installed: uv sync --all-extras --group containers")
     if found not in ("embedded", "containers"):
         raise pytest.UsageError(f"{VARIABLE} is {found!r}: choose embedded or containers")
     return found

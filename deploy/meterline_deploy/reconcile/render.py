@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from meterline_deploy.reconcile.report import Check, Difference, Report
+
+_COLUMNS = (
+    *("partition", "judged to", "lines", "accepted", "late", "rejected", "forwarded"),
+    *("checked from", "waiting"),  # line by line, and records that are not judged yet
+)
 
 
 def print_report(report: Report, console: Console) -> None:
@@ -29,11 +35,9 @@ def print_report(report: Report, console: Console) -> None:
 
 
 def _partitions(report: Report) -> Table:
-    table = Table(title="Judged, per partition of usage.events", title_justify="left")
-    for name in ("partition", "judged to offset", "lines", "accepted", "of these late", "rejected", "forwarded"):
+    table = Table(title="Judged, per partition of usage.events", title_justify="left", box=SIMPLE, pad_edge=False)
+    for name in _COLUMNS:
         table.add_column(name, justify="right")
-    table.add_column("each line since", justify="right")
-    table.add_column("not judged yet", justify="right")
     for line in report.partitions:
         numbers = (
             line.partition,
@@ -51,7 +55,7 @@ def _partitions(report: Report) -> Table:
 
 
 def _checks(report: Report) -> Table:
-    table = Table(title="Checks", title_justify="left")
+    table = Table(title="Checks", title_justify="left", box=SIMPLE, pad_edge=False)
     table.add_column("check")
     table.add_column("what must be equal", overflow="fold")
     table.add_column("compared", justify="right")
