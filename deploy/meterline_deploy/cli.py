@@ -54,7 +54,7 @@ def main() -> None:
     """Run the command line; every error that Meterline raises on purpose is a sentence on stderr, not a trace."""
     from meterline_schemas.errors import MeterlineError
 
-    logging.getLogger().addHandler(logging.NullHandler())  # what libraries grumble besides is no help to who reads the sentence
+    logging.getLogger().addHandler(logging.NullHandler())  # what libraries say besides is no help
     try:
         build()(prog_name="meterline")
     except MeterlineError as error:

@@ -94,7 +94,18 @@ def test_nothing_judged_yet_is_exact_and_said_so(kafka: str, prefix: str, clickh
     report = look(ledger)
     ledger.close()
     assert report.exact
-    assert report.closing().startswith("exact: nothing has been judged yet")
+    assert report.closing() == "exact: nothing has been judged yet; 1 records are not judged yet"
+
+
+def test_a_verdict_on_a_partition_where_nothing_was_judged_is_named(
+    kafka: str, prefix: str, clickhouse: ClickHouseSettings
+) -> None:
+    ledger = Ledger(kafka, prefix, clickhouse)
+    row = {**ledger.event("tenant"), "kafka_partition": 1, "kafka_offset": 0, "kafka_line": 0}
+    ledger.write("usage.accepted", 1, json_line(row))
+    report = look(ledger)
+    ledger.close()
+    assert wrong(report) == {"lines": ["verdict on no line"]}
 
 
 def test_a_row_deleted_in_clickhouse_is_named_with_its_quantity(ledger: Ledger) -> None:

@@ -10,6 +10,11 @@ from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
 
+import pytest
+
+from meterline_deploy.reconcile.kafka import Topics
+from meterline_schemas.errors import UnavailableError
+from meterline_schemas.settings import KafkaSettings
 from tests.deploy.running import Up, meterline
 from tests.support.streams import wait_until
 
@@ -101,6 +106,9 @@ def test_servers_that_are_away_and_wrong_options_are_said(tmp_path: Path) -> Non
     done = meterline("reconcile", folder=tmp_path, more=nowhere)
     assert done.returncode == 1
     assert done.stderr.startswith("meterline: ClickHouse at http://127.0.0.1:9 cannot be read; is it running")
+    assert "Traceback" not in done.stderr
+    with pytest.raises(UnavailableError, match=r"Kafka at 127.0.0.1:9 cannot be read: .*METERLINE_KAFKA"):
+        Topics(KafkaSettings(kafka="127.0.0.1:9"), timeout=1).partitions("usage.events")
     done = meterline("reconcile", "--from", "2026-12-01", "--to", "2026-11-01", folder=tmp_path)
     assert done.returncode == 2
     assert "must be after" in done.stderr

@@ -118,38 +118,27 @@ class PartitionScope:
 
 
 def find(topics: Topics, period: Period) -> list[PartitionScope]:
-    """The scope of each partition that has been judged. The period is of times at which the broker received lines.
+    """The scope of each partition, judged yet or not. The period is of times at which the broker received lines.
 
     It is widened to whole checkpoints at both ends.
     """
     scopes = []
     for partition in topics.partitions(EVENTS):
         low, high = topics.bounds(ACCEPTED, partition)
-        newest = progress_before(topics, ACCEPTED, partition, high)
-        if newest is None:
-            continue
+        found = progress_before(topics, ACCEPTED, partition, high)
+        newest = found[1] if found else BEGINNING
         rejected_bounds = topics.bounds(REJECTED, partition)
         scopes.append(
             PartitionScope(
                 partition=partition,
-                newest=newest[1],
-                until=_until(topics, partition, high, period.end) or newest[1],
+                newest=newest,
+                until=_until(topics, partition, high, period.end) or newest,
                 accepted=_part(topics, ACCEPTED, partition, (low, high), period.start),
                 rejected=_part(topics, REJECTED, partition, rejected_bounds, period.start),
                 events=topics.bounds(EVENTS, partition),
             )
         )
     return scopes
-
-
-def newest_progress(topics: Topics) -> dict[int, Progress]:
-    """The latest progress of each partition that has been judged."""
-    found = {}
-    for partition in topics.partitions(ACCEPTED):
-        newest = progress_before(topics, ACCEPTED, partition, topics.bounds(ACCEPTED, partition)[1])
-        if newest is not None:
-            found[partition] = newest[1]
-    return found
 
 
 def progress_before(topics: Topics, topic: str, partition: int, before: int) -> tuple[int, Progress] | None:
