@@ -1,7 +1,8 @@
 # Everything installs what it needs. `make demo` and `make test` are all that a new user has to know.
 UV := scripts/uv
-RUN := $(UV) run --quiet --frozen --all-extras
 SERVICES ?= embedded
+GROUPS := $(if $(filter containers,$(SERVICES)),--group containers)
+RUN := $(UV) run --quiet --frozen --all-extras $(GROUPS)
 TESTS ?= tests
 # tests mostly wait for real processes: more of them at once than there are cores
 PARALLEL ?= 4
@@ -17,7 +18,7 @@ help:
 	@echo "make bench   measure everything against its peers, write docs/benchmarks.md"
 
 install:
-	@$(UV) sync --quiet --frozen --all-extras
+	@$(UV) sync --quiet --frozen --all-extras $(GROUPS)
 
 demo: install
 	@$(RUN) python -m examples.demo

@@ -73,6 +73,7 @@ def producer(bootstrap: str) -> Producer:
             "message.max.bytes": 15_000_000,
             "linger.ms": 1,
             "compression.type": "lz4",
+            "log_level": 0,  # it outlives the broker
         }
     )
 
@@ -102,4 +103,4 @@ def produce(bootstrap: str, topic: str, records: list[tuple[int, bytes]], **head
 
 @lru_cache  # a request ends with its client: keep it
 def admin(bootstrap: str) -> Any:
-    return AdminClient({"bootstrap.servers": bootstrap})
+    return AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})

@@ -6,9 +6,10 @@ from meterline_deploy.reconcile.collect import Collected, Sources
 from meterline_deploy.reconcile.kafka import Topics
 from meterline_deploy.reconcile.lines import Places, Tally, Wrong, tally
 from meterline_deploy.reconcile.report import Check, Difference, Fields
-from meterline_deploy.reconcile.scope import EVENTS, PROGRESS_KEY, PartitionScope
+from meterline_deploy.reconcile.scope import ACCEPTED, EVENTS, PROGRESS_KEY, REJECTED, PartitionScope, progress_before
 from meterline_deploy.reconcile.shapes import EVENTS as EVENT_ROWS
-from meterline_deploy.reconcile.shapes import REJECTS, Shape
+from meterline_deploy.reconcile.shapes import REJECTS as REJECT_ROWS
+from meterline_deploy.reconcile.shapes import Shape
 
 _SHOWN = 300  # characters of a line
 
@@ -32,11 +33,12 @@ def check_partition(
     end = scope.until.next_offset
     counted = tally(sources.records[partition], verdicts, scope.lines_from, end, newest=scope.until == scope.newest)
     check.compared += counted.lines
+    problems = _without_newer(counted.wrong, scope, topics)
     room = max(0, limit - len(check.differences))
     details = _Details(topics, scope, accepted, rejected)
-    named = [details.difference(wrong) for wrong in counted.wrong[:room]]
+    named = [details.difference(wrong) for wrong in problems[:room]]
     check.add(named, limit)
-    check.count += len(counted.wrong) - len(named)
+    check.count += len(problems) - len(named)
     check.add(accepted.unreadable + rejected.unreadable, limit)
     check.add(_counts(scope, verdicts, counted), limit)
     if scope.lines_from > scope.lines_since.next_offset or scope.lines_since.next_offset:
@@ -44,6 +46,18 @@ def check_partition(
             f"partition {partition}: line by line from offset {scope.lines_from:,} on; "
             f"before it the running counts say {_said(scope)}"
         )
+
+
+def _without_newer(wrong: list[Wrong], scope: PartitionScope, topics: Topics) -> list[Wrong]:
+    """Verdicts past the watermark are in order if they came with a checkpoint that ended in the meantime."""
+    until = scope.until.next_offset
+    if all(each.exists or each.offset < until for each in wrong):
+        return wrong
+    newest = until
+    for topic in (ACCEPTED, REJECTED):
+        found = progress_before(topics, topic, scope.partition, topics.bounds(topic, scope.partition)[1])
+        newest = max(newest, found[1].next_offset if found else 0)
+    return [each for each in wrong if each.exists or not until <= each.offset < newest]
 
 
 def _said(scope: PartitionScope) -> str:
@@ -85,7 +99,7 @@ class _Details:
     def __init__(self, topics: Topics, scope: PartitionScope, accepted: Collected, rejected: Collected) -> None:
         self._topics = topics
         self._scope = scope
-        self._verdicts = ((EVENT_ROWS, accepted), (REJECTS, rejected))
+        self._verdicts = ((EVENT_ROWS, accepted), (REJECT_ROWS, rejected))
 
     def difference(self, wrong: Wrong) -> Difference:
         key = {"partition": str(self._scope.partition), "offset": str(wrong.offset), "line": str(wrong.line)}
