@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import random
+import subprocess
+import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -56,19 +59,18 @@ def reconcile(up: Up) -> tuple[CompletedProcess[str], dict[str, Any]]:
 
 def test_it_is_exact_while_events_arrive_and_after(tmp_path: Path) -> None:
     lines, counting = workload(7)
-    (tmp_path / "usage.ndjson").write_bytes(b"\n".join(lines))
     (tmp_path / "metrics.yaml").write_text("metrics:\n  - key: api_calls\n  - key: storage\n")
     with Up(tmp_path / "data", "--partitions", "2").start() as up, ThreadPoolExecutor(1) as emitting:
         up.wait_for("ready")
         data = ("--data", str(up.data))
         assert meterline("metrics", "apply", str(tmp_path / "metrics.yaml"), *data).returncode == 0
-        sent = emitting.submit(meterline, "emit", str(tmp_path / "usage.ndjson"), *data)
+        sent = emitting.submit(emit_steadily, lines, up.data)
         looks = 0
         while not sent.done() or looks == 0:
             done, report = reconcile(up)
-            assert done.returncode == 0, report
+            assert done.returncode == 0, report["verdict"]
             looks += 1
-        assert sent.result().returncode == 0, sent.result().stderr
+        assert sent.result() == 0
         wait_until(lambda: unjudged(reconcile(up)[1]) == 0, 120, "everything is judged")
         done, report = reconcile(up)
         assert done.returncode == 0
@@ -95,6 +97,19 @@ def test_it_is_exact_while_events_arrive_and_after(tmp_path: Path) -> None:
         assert f"id={row[1]}:" in named
         assert f"quantity {row[2]}" in named
         assert up.end() == 0
+
+
+def emit_steadily(lines: list[bytes], data: Path) -> int:
+    """Through a pipe, over some seconds, so that there is traffic while others look; the exit code."""
+    command = [sys.executable, "-m", "meterline_deploy", "emit", "-", "--data", str(data)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
+        assert process.stdin is not None
+        for start in range(0, len(lines), 1000):
+            process.stdin.write(b"\n".join(lines[start : start + 1000]) + b"\n")
+            process.stdin.flush()
+            time.sleep(0.2)
+        process.stdin.close()
+        return process.wait(60)
 
 
 def unjudged(report: dict[str, Any]) -> int:

@@ -268,11 +268,12 @@ def run(program: str, kafka: str, prefix: str) -> str:
         [sys.executable, "-W", "ignore::DeprecationWarning", "-c", start + program],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
+    said = [line for line in done.stderr.splitlines() if not line.endswith("retrying")]  # of a broker just started
+    assert said == []
     return done.stdout
 
 
@@ -290,7 +291,7 @@ child = os.fork()
 if child == 0:
     for n in range(700): p.track("child", "m")
     assert p.stats().tracked == 700
-    sys.exit(p.flush(30))
+    sys.exit(p.flush(60))
 assert os.waitpid(child, 0)[1] == 0
 p.track("parent", "m")
 assert p.flush(30) == 0
