@@ -57,6 +57,8 @@ def main(argv: list[str] | None = None) -> int:
     store = load(_figures(out)) if out is not None and options.only else Store()
     stamp = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
     command = "python -m tests.benchmarks" + "".join(f" {shlex.quote(each)}" for each in argv or sys.argv[1:])
+    if options.kstreams is not None:
+        command = command.replace(str(options.kstreams), "DIR")  # a folder of this machine says nothing to others
     store.machine = machine(_versions() | {"date": stamp})
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(143))
     failed = False
