@@ -53,11 +53,6 @@ class Partition:
         """The watermark: the first offset that is not judged."""
         return self._memory.watermark.next_offset
 
-    @property
-    def clock(self) -> int:
-        """The latest append time judged, milliseconds since 1970."""
-        return self._memory.watermark.clock
-
     def open(self) -> None:
         """Fence the former owner and restore.
 
