@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Callable
 from typing import Final
 
@@ -48,4 +49,5 @@ def reach(place: str, flush: Callable[[], object] | None = None) -> None:
     if _reached == _ARMED[1]:
         if flush is not None:
             flush()
-        os.kill(os.getpid(), _ARMED[2])
+        # to this very thread: a signal to the process may be another thread's to take, and this one runs on meanwhile
+        signal.pthread_kill(threading.get_ident(), _ARMED[2])

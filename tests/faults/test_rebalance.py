@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import signal
 import time
@@ -41,9 +42,14 @@ def _freeze_and_take_over(streams: Streams, place: str, module: str = "meterline
     streams.send(records[:half])
     streams.start("a", module, METERLINE_FAILPOINT=f"{place}:6:STOP", METERLINE_CHECKPOINT_SECONDS="0.05")
     wait_until(lambda: streams.assigned("a"), 40, "a partition opened")
-    for start in range(0, half, 20):
-        streams.send(records[half + start : half + start + 20])
-    wait_until(lambda: b"T" in _state(streams, "a"), 40, "worker a frozen")
+    rest = iter(records[half:])
+
+    def frozen() -> bool:
+        streams.send(list(itertools.islice(rest, 20)))  # so that there is another checkpoint to freeze in
+        return b"T" in _state(streams, "a")
+
+    wait_until(frozen, 40, "worker a frozen")
+    streams.send(list(rest))
     streams.start("b", module)
     streams.drain("b")
     streams.signal("a", signal.SIGCONT)
