@@ -47,6 +47,7 @@ class KafkaLog:
                 "enable.partition.eof": True,
                 "auto.offset.reset": "error",
                 "fetch.wait.max.ms": 20,
+                "queued.max.messages.kbytes": 8192,  # many are open at once while a worker restores
                 "log_level": 0,
             }
         )

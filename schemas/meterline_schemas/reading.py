@@ -32,15 +32,6 @@ class InvalidLine(Exception):
         self.detail = detail
 
 
-def decode_lines(value: bytes) -> list[UsageEvent]:
-    """All events of a record, at once. Blank lines are none.
-
-    Raises:
-        one of UNREADABLE: at least one line is not an event; ``decode_line`` tells which and why.
-    """
-    return _event_decoder.decode_lines(value)
-
-
 def decode_line(line: bytes) -> UsageEvent:
     """One line.
 

@@ -3,3 +3,7 @@
 ``judge``, ``dedupe``, ``windows``, ``memory`` and ``outputs`` are pure; ``partition`` is the checkpoint;
 ``app`` is the Faust worker around it.
 """
+
+import os
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's algebra is not used: no threads, which would only spin

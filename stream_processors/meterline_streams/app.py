@@ -19,6 +19,7 @@ from meterline_schemas import topics
 from meterline_streams.catalog import Catalog
 from meterline_streams.failpoints import reach
 from meterline_streams.settings import StreamSettings
+from meterline_streams.transport import Transport
 from meterline_streams.worker import Worker, die
 
 _STOP_SECONDS: Final = 8.0
@@ -64,11 +65,12 @@ def build(settings: StreamSettings, partitions: int, catalog: Catalog) -> tuple[
         consumer_auto_offset_reset="earliest",
         consumer_group_instance_id=settings.stream_worker_id,
         consumer_max_fetch_size=4 * 1024 * 1024,
-        stream_buffer_maxsize=4096,
+        stream_buffer_maxsize=512,
         stream_wait_empty=False,
         worker_redirect_stdouts=False,
         datadir=Path(tempfile.gettempdir()) / "meterline-faust",  # Faust makes it; without tables it stays empty
     )
+    app.transport = Transport(app.conf.broker_consumer, app)
     app.sensors.add(_Commits())
     events = settings.topic(topics.EVENTS)
 

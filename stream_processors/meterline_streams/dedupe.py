@@ -21,6 +21,8 @@ ENTRY: Final = np.dtype([("low", "<u8"), ("high", "<u8"), ("seconds", "<u4")])
 _FULLEST: Final = 0.6
 _EMPTIEST: Final = 0.4
 _SMALLEST: Final = 4096
+_WINDOW: Final = np.arange(8)  # slots looked at together: they mostly share a cache line
+_FEW: Final = 32  # ids: below it numpy's calls cost more than a loop
 
 _U32 = NDArray[np.uint32]
 _U64 = NDArray[np.uint64]
@@ -82,14 +84,25 @@ class IdIndex:
         high: _U64 = np.ascontiguousarray(entries["high"])
         now: _U32 = np.ascontiguousarray(entries["seconds"])
         fresh = np.zeros(len(entries), np.bool_)
-        waiting = np.arange(len(entries), dtype=np.uint32)
+        waiting = np.arange(len(entries))
         slots = self._home(high)
-        while waiting.size:
+        while waiting.size > _FEW:
+            window = slots[:, None] + _WINDOW
+            window[window >= self._capacity] -= self._capacity
+            # where each one's search ends: at the first slot that is empty or looks like its own
+            ends = (self._seconds[window] == 0) | (self._low[window] == low[waiting][:, None])
+            ends[:, -1] |= ~(found := ends.any(axis=1))
+            rows, at = np.arange(waiting.size), ends.argmax(axis=1)
+            slots = window[rows, at]
             held = self._seconds[slots]
             empty = held == 0
-            same = (self._low[slots] == low[waiting]) & (self._high[slots] == high[waiting]) & ~empty
-            repeat = same & (held.astype(np.int64) + self.horizon >= now[waiting])
-            claim = empty | (same & ~repeat)
+            passing = ~found
+            alike = np.flatnonzero(~empty & ~passing)
+            others = self._high[slots[alike]] != high[waiting[alike]]
+            passing[alike[others]] = True
+            alike = alike[~others]
+            claim = empty & ~passing
+            claim[alike] = held[alike].astype(np.int64) + self.horizon < now[waiting[alike]]
             claimed, claimants = slots[claim], waiting[claim]
             # several may claim one slot: the earliest wins, so write in reverse and see whose number stayed
             self._seconds[claimed[::-1]] = claimants[::-1]
@@ -101,15 +114,32 @@ class IdIndex:
             self._seconds[slot] = now[winner]
             fresh[winner] = True
             # a loser looks at its slot again: the winner may be its own id. Others go to the next slot.
-            lost = np.zeros(waiting.size, np.bool_)
-            lost[claim] = ~won
-            passing = ~claim & ~repeat
-            slots = np.concatenate((slots[lost], (slots[passing] + np.uint64(1)) % np.uint64(self._capacity)))
-            waiting = np.concatenate((waiting[lost], waiting[passing]))
+            lost = ~won
+            following = slots[passing] + 1
+            following[following == self._capacity] = 0
+            slots = np.concatenate((claimed[lost], following))
+            waiting = np.concatenate((claimants[lost], waiting[passing]))
+        order = np.argsort(waiting)
+        for number, home in zip(waiting[order].tolist(), slots[order].tolist(), strict=True):
+            fresh[number] = self._add_one(home, int(low[number]), int(high[number]), int(now[number]))
         return fresh
 
-    def _home(self, high: _U64) -> _U64:
-        return (high >> np.uint64(32)) * np.uint64(self._capacity) >> np.uint64(32)
+    def _add_one(self, slot: int, low: int, high: int, now: int) -> bool:
+        """The same for a single id, from ``slot`` on: the last few of a batch are cheaper one by one."""
+        while True:
+            held = int(self._seconds[slot])
+            same = held != 0 and self._low[slot] == low and self._high[slot] == high
+            if same and held + self.horizon >= now:
+                return False
+            if same or held == 0:
+                self._used += held == 0
+                self._low[slot], self._high[slot], self._seconds[slot] = low, high, now
+                return True
+            slot = (slot + 1) % self._capacity
+
+    def _home(self, high: _U64) -> NDArray[np.intp]:
+        """The slot where the search for each id begins; it rises with ``high``."""
+        return ((high >> np.uint64(32)) * np.uint64(self._capacity) >> np.uint64(32)).astype(np.intp)
 
     def _allocate(self, capacity: int) -> None:
         self._capacity = capacity
@@ -121,8 +151,15 @@ class IdIndex:
     def _rebuild(self, now: int, more: int) -> None:
         """Drop what expired before ``now`` and make room for ``more`` entries."""
         live = (self._seconds != 0) & (self._seconds.astype(np.int64) + self.horizon >= now)
-        entries = np.empty(int(np.count_nonzero(live)), ENTRY)
-        entries["low"], entries["high"] = self._low[live], self._high[live]
-        entries["seconds"] = self._seconds[live]
-        self._allocate(max(_SMALLEST, int((len(entries) + more) / _EMPTIEST)))
-        self._add_run(entries)
+        low, high, seconds = self._low[live], self._high[live], self._seconds[live]
+        self._allocate(max(_SMALLEST, int((len(low) + more) / _EMPTIEST)))
+        # probing one after the other in the order of homes puts each at its home or right behind the one before
+        order = np.argsort(high, kind="stable")
+        number = np.arange(len(order))
+        slots = number + np.maximum.accumulate(self._home(high[order]) - number)
+        inside = slots < self._capacity
+        order, rest, slots = order[inside], order[~inside], slots[inside]
+        self._low[slots], self._high[slots], self._seconds[slots] = low[order], high[order], seconds[order]
+        self._used = len(order)
+        for index in rest.tolist():  # past the end: on from the beginning
+            self._add_one(0, int(low[index]), int(high[index]), int(seconds[index]))

@@ -5,19 +5,18 @@ Pure: bytes, metrics and times in, verdicts out. Whether an event is a repeat is
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import repeat
 from typing import Final, NamedTuple
 
 from meterline_schemas.catalog import Metric
 from meterline_schemas.event import MAX_LINE_BYTES, MAX_LINES_PER_RECORD, AcceptedEvent, UsageEvent
 from meterline_schemas.partitioning import partition_of
 from meterline_schemas.reading import (
-    UNREADABLE,
     InvalidLine,
     decode_line,
-    decode_lines,
     glimpse,
     names_problem,
     read_properties,
@@ -27,18 +26,6 @@ from meterline_schemas.reading import (
 from meterline_schemas.reject import Reason, Reject, keep
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_CACHED_QUANTITIES: Final = 100_000
-
-_quantities: dict[bytes, tuple[int, str]] = {}  # by their JSON text: most events repeat one
-
-
-def _quantity(raw: bytes) -> tuple[int, str]:
-    known = _quantities.get(raw)
-    if known is None:
-        if len(_quantities) >= _CACHED_QUANTITIES:
-            _quantities.clear()
-        known = _quantities[raw] = read_quantity(raw)
-    return known
 
 
 def instant(milliseconds: int) -> datetime:
@@ -84,10 +71,18 @@ class Verdicts:
     forwards: list[tuple[int, SourceRecord, int, bytes]] = field(default_factory=list)
     lines: int = 0
 
+    def add_plain(self, events: Sequence[AcceptedEvent], quantities: Sequence[int], seconds: int) -> None:
+        """All lines of one record: candidates."""
+        self.lines += len(events)
+        self.candidates.extend(events)
+        self.quantities.extend(quantities)
+        self.appended.extend(repeat(seconds, len(events)))
+
 
 def lines_of(value: bytes) -> list[bytes]:
     """The non-blank lines of a record: what ``kafka_line`` counts."""
-    return [line for line in value.split(b"\n") if line.strip()]
+    lines = value.split(b"\n")
+    return lines if all(map(bytes.strip, lines)) else [line for line in lines if line.strip()]
 
 
 class Judge:
@@ -123,22 +118,16 @@ class Judge:
             quantities.append(quantity)
             appended.append(seconds)
 
-    def _decode(
-        self, record: SourceRecord, received_at: datetime, verdicts: Verdicts
-    ) -> list[tuple[int, UsageEvent]] | enumerate[UsageEvent]:
-        value = record.value
-        newlines = value.count(b"\n")
-        if len(value) <= MAX_LINE_BYTES and newlines < MAX_LINES_PER_RECORD:
+    def _decode(self, record: SourceRecord, received_at: datetime, verdicts: Verdicts) -> list[tuple[int, UsageEvent]]:
+        if b"\n" in record.value.strip():
             try:
-                events = decode_lines(value)
-            except UNREADABLE:
+                event = decode_line(record.value)
+            except InvalidLine:
                 pass
-            else:
-                if len(events) == 1 and newlines:  # one event, written over several lines
-                    self._split = (record, [value])
-                if len(events) == 1 or len(events) == self._count(record, newlines):
-                    verdicts.lines += len(events)
-                    return enumerate(events)
+            else:  # a single event, written over several lines
+                self._split = (record, [record.value])
+                verdicts.lines += 1
+                return [(0, event)]
         return self._decode_each(record, received_at, verdicts)
 
     def _decode_each(
@@ -176,7 +165,7 @@ class Judge:
                 raise InvalidLine(Reason.INVALID_EVENT, problem)
         raw_properties = bytes(event.properties)
         properties = read_properties(raw_properties) if raw_properties else None
-        nano, quantity = _quantity(bytes(event.quantity))
+        nano, quantity = read_quantity(bytes(event.quantity))
         metric = metrics.get(event.metric)
         if metric is None:
             raise InvalidLine(Reason.UNKNOWN_METRIC, f"metric {event.metric[:100]!r} is not defined")
@@ -230,11 +219,6 @@ class Judge:
     def _line(self, record: SourceRecord, line: int) -> bytes:
         lines = self._lines(record)
         return lines[line] if line < len(lines) else record.value
-
-    def _count(self, record: SourceRecord, newlines: int) -> int:
-        if b"\n\n" in record.value:
-            return len(self._lines(record))
-        return newlines if record.value.endswith(b"\n") else newlines + 1
 
     def _lines(self, record: SourceRecord) -> list[bytes]:
         if self._split[0] is not record:

@@ -1,21 +1,25 @@
 """What a worker remembers of one partition, and the fold that takes it from one checkpoint to the next.
 
 The walk of an event: its record comes in the order of offsets; the judge reads it; the index says whether it is a
-repeat; if it counts and is not late, the cell of its hour takes it in. What changed by a batch of records is a
-``Changes``: together with the new watermark it is all that the checkpoint has to write.
+repeat; if it counts and is not late, the cell of its hour takes it in. Records come in small batches, whose verdicts
+go out at once; what a checkpoint's batches changed together is a ``Changes``, the new watermark with it.
 """
 
 from __future__ import annotations
 
 import math
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import compress
+from operator import attrgetter
 from typing import Final
 
 import msgspec
+import numpy as np
 from msgspec import Struct
+from numpy.typing import NDArray
 
 from meterline_schemas.catalog import Metric
 from meterline_schemas.event import AcceptedEvent
@@ -23,9 +27,12 @@ from meterline_schemas.reject import Reason, Reject
 from meterline_streams import windows
 from meterline_streams.dedupe import IdIndex, digest, entries_from, entries_of
 from meterline_streams.judge import Bounds, Judge, SourceRecord, Verdicts, instant
+from meterline_streams.plain import PlainJudge
 from meterline_streams.windows import Cell, Hours, Pair
 
 ENTRIES_PER_CHUNK: Final = 12_000  # 20 bytes each: below 256 KB a record
+SMALL_CHUNK: Final = 2_000
+LONGEST_RUN: Final = 256  # small chunks: two minutes of a quiet partition
 
 
 class Watermark(Struct, frozen=True, kw_only=True):
@@ -60,26 +67,23 @@ class Judged:
         return any(reject.reason == Reason.UNKNOWN_METRIC for reject in self.verdicts.rejects)
 
 
-@dataclass(frozen=True)
-class Chunk:
-    """Ids as one record of the state topic. It expires whole, with the newest of them."""
+@dataclass
+class Counted:
+    """The verdicts on a batch, repeats told apart: what came of its lines."""
 
-    key: bytes
-    newest: int  # seconds
-    value: bytes = b""
+    accepted: list[AcceptedEvent]
+    rejects: list[Reject]
+    forwards: list[tuple[int, SourceRecord, int, bytes]]
 
 
 @dataclass
 class Changes:
-    """What one batch of records changed, and the verdicts on its lines."""
+    """What the batches since the last checkpoint changed: with their verdicts, all that this one has to write."""
 
     watermark: Watermark
-    accepted: list[AcceptedEvent]
-    rejects: list[Reject]
-    forwards: list[tuple[int, SourceRecord, int, bytes]]
     cells: list[tuple[Pair, int, Cell]]
-    chunks: list[Chunk]
-    expired_chunks: list[Chunk] = field(default_factory=list)
+    chunks: list[tuple[bytes, bytes]] = field(default_factory=list)  # ids as records of the state topic: key, value
+    dropped_chunks: list[bytes] = field(default_factory=list)  # expired, or written again as part of another
     closed: list[tuple[Pair, int]] = field(default_factory=list)
 
 
@@ -118,9 +122,13 @@ class PartitionMemory:
         self.hours: Hours = {}
         self._pairs: dict[Pair, Pair] = {}
         self._limits = limits
+        self._plain = PlainJudge(partition, partitions)
         self._judge = Judge(topic, partition, partitions)
         self._index = IdIndex(math.ceil(limits.horizon / 1000) + 1)
-        self._chunks: deque[Chunk] = deque()
+        self._chunks: OrderedDict[bytes, int] = OrderedDict()  # key → its newest id's time in seconds
+        self._changed: list[tuple[Pair, int, Cell]] = []  # since the last checkpoint, as are the ids
+        self._new_ids: list[NDArray[np.void]] = []
+        self._run: list[NDArray[np.void]] = []  # the ids of the last chunks, as long as they are small
 
     def judge(self, records: Sequence[SourceRecord], metrics: Mapping[str, Metric]) -> Judged:
         """The verdicts on ``records``, which begin at the watermark, in the order of their offsets.
@@ -132,28 +140,38 @@ class PartitionMemory:
         for record in records:
             clock = max(clock, record.appended)
             ids_since = max(ids_since, clock - self._limits.horizon)
-            self._judge.judge(record, clock // 1000, self._bounds(record, ids_since), metrics, verdicts)
+            bounds = self._bounds(record, ids_since)
+            plain = self._plain.judge(record, bounds, metrics)
+            if plain is not None:
+                verdicts.add_plain(*plain, clock // 1000)
+            else:
+                self._judge.judge(record, clock // 1000, bounds, metrics, verdicts)
         return Judged(records, verdicts, clock, ids_since)
 
-    def fold(self, judged: Judged) -> Changes:
-        """Count what was judged, once: the watermark moves past it."""
-        records, verdicts = judged.records, judged.verdicts
-        version = records[-1].offset + 1
-        accepted, cells, chunks = self._count(verdicts, records, version)
-        latest = max((event.timestamp for event in accepted), default=None)
+    def fold(self, judged: Judged, version: int) -> Counted:
+        """Count what was judged, once: the watermark moves past it. ``version`` is that of its checkpoint."""
+        verdicts = judged.verdicts
+        accepted = self._count(verdicts, judged.records, version)
+        latest = max(map(attrgetter("timestamp"), accepted), default=None)
         before = self.watermark
         self.watermark = Watermark(
-            next_offset=version,
+            next_offset=judged.records[-1].offset + 1,
             clock=judged.clock,
             ids_since=judged.ids_since,
             latest_timestamp=max(before.latest_timestamp, _since_1970(latest) if latest else 0),
             lines=before.lines + verdicts.lines,
             accepted=before.accepted + len(accepted),
-            late=before.late + sum(event.late for event in accepted),
+            late=before.late + sum(map(attrgetter("late"), accepted)),
             rejected=before.rejected + sum(reject.lines for reject in verdicts.rejects),
             forwarded=before.forwarded + len(verdicts.forwards),
         )
-        changes = Changes(self.watermark, accepted, verdicts.rejects, verdicts.forwards, cells, chunks)
+        return Counted(accepted, verdicts.rejects, verdicts.forwards)
+
+    def changes(self) -> Changes:
+        """What was folded since the last call, and what that put out of reach."""
+        changes = Changes(self.watermark, self._changed)
+        self._changed = []
+        self._write_ids(changes)
         self._expire(changes)
         return changes
 
@@ -167,42 +185,52 @@ class PartitionMemory:
             late_before=instant(ids_since + self._limits.margin),
         )
 
-    def _count(
-        self, verdicts: Verdicts, records: Sequence[SourceRecord], version: int
-    ) -> tuple[list[AcceptedEvent], list[tuple[Pair, int, Cell]], list[Chunk]]:
-        candidates = verdicts.candidates
+    def _count(self, verdicts: Verdicts, records: Sequence[SourceRecord], version: int) -> list[AcceptedEvent]:
+        """The candidates that are no repeats, counted; the others are added to the rejects."""
+        candidates, quantities = verdicts.candidates, verdicts.quantities
         if not candidates:
-            return [], [], []
+            return []
         entries = entries_of(
             [digest(event.tenant_id, event.id) for event in candidates], verdicts.appended, len(candidates)
         )
         fresh = self._index.add(entries)
-        quantities = verdicts.quantities
         if not fresh.all():
             by_offset = {record.offset: record for record in records}
-            flags = fresh.tolist()
             verdicts.rejects.extend(
                 self._judge.repeat(event, by_offset[event.kafka_offset])
-                for event, new in zip(candidates, flags, strict=True)
-                if not new
+                for event in compress(candidates, (~fresh).tolist())
             )
-            quantities = [quantity for quantity, new in zip(quantities, flags, strict=True) if new]
-            candidates = [event for event, new in zip(candidates, flags, strict=True) if new]
+            flags = fresh.tolist()
+            quantities = list(compress(quantities, flags))
+            candidates = list(compress(candidates, flags))
             entries = entries[fresh]
-        cells = windows.fold(self.hours, self._pairs, candidates, quantities, version)
-        chunks = []
+        self._changed += windows.fold(self.hours, self._pairs, candidates, quantities, version)
+        self._new_ids.append(entries)
+        return candidates
+
+    def _write_ids(self, changes: Changes) -> None:
+        """New ids as chunks. A run of small ones is written again as one, so that a restore has few records to read."""
+        if not self._new_ids:
+            return
+        self._run.append(np.concatenate(self._new_ids))
+        self._new_ids = []
+        entries = self._run[-1]
+        if len(self._run) > LONGEST_RUN or sum(map(len, self._run)) >= SMALL_CHUNK:
+            entries = np.concatenate(self._run)
+            changes.dropped_chunks += [self._chunks.popitem()[0] for _ in self._run[1:]]
+            self._run = []
         for start in range(0, len(entries), ENTRIES_PER_CHUNK):
             part = entries[start : start + ENTRIES_PER_CHUNK]
-            key = b"ids/%020d/%06d" % (version, start // ENTRIES_PER_CHUNK)
-            chunks.append(Chunk(key, int(part["seconds"][-1]), part.tobytes()))
-        self._chunks.extend(Chunk(chunk.key, chunk.newest) for chunk in chunks)
-        return candidates, cells, chunks
+            key = b"ids/%020d/%06d" % (self.watermark.next_offset, start // ENTRIES_PER_CHUNK)
+            changes.chunks.append((key, part.tobytes()))
+            self._chunks[key] = int(part["seconds"][-1])
 
     def _expire(self, changes: Changes) -> None:
         """Forget ids that left the horizon and hours that no on-time event can reach any more."""
         ids_since = self.watermark.ids_since
-        while self._chunks and (self._chunks[0].newest + 2) * 1000 < ids_since:
-            changes.expired_chunks.append(self._chunks.popleft())
+        while self._chunks and (next(iter(self._chunks.values())) + 2) * 1000 < ids_since:
+            changes.dropped_chunks.append(self._chunks.popitem(last=False)[0])
+        self._run = self._run[max(0, len(self._run) - len(self._chunks)) :]
         reachable = ids_since + self._limits.margin
         for hour in [hour for hour in self.hours if windows.hour_start_ms(hour + 1) <= reachable]:
             changes.closed.extend((pair, hour) for pair in self.hours.pop(hour))
@@ -223,7 +251,11 @@ class PartitionMemory:
         """Ids of one chunk. Chunks must come in the order in which they were written."""
         entries = entries_from(value)
         self._index.add(entries)
-        self._chunks.append(Chunk(key, int(entries["seconds"][-1])))
+        self._chunks[key] = int(entries["seconds"][-1])
+
+    def forget_chunk(self, key: bytes) -> None:
+        """A chunk that was dropped. Its ids may be in the index still, which goes by their times alone."""
+        self._chunks.pop(key, None)
 
     def restore_cell(self, pair: Pair, hour: int, cell: Cell) -> None:
         self.hours.setdefault(hour, {})[self._pairs.setdefault(pair, pair)] = cell

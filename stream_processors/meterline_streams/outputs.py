@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -11,7 +11,7 @@ from meterline_schemas import topics
 from meterline_schemas.progress import Progress
 from meterline_schemas.total import Total
 from meterline_streams.judge import instant
-from meterline_streams.memory import Changes, PartitionMemory, Watermark
+from meterline_streams.memory import Changes, Counted, PartitionMemory, Watermark
 from meterline_streams.windows import Pair, cell_of, hour_of, hour_start, total_of
 
 WATERMARK_KEY: Final = b"watermark"
@@ -46,17 +46,17 @@ def state_of_hours(partition: int, changes: Changes) -> Iterator[Output]:
 
 
 def state_of_ids(changes: Changes) -> Iterator[Output]:
-    """New ids, and the removal of chunks that left the horizon."""
-    for chunk in changes.chunks:
-        yield Output(topics.STATE, chunk.key, chunk.value)
-    for chunk in changes.expired_chunks:
-        yield Output(topics.STATE, chunk.key, None)
+    """New ids, and the removal of chunks that left the horizon or were written again."""
+    for key, value in changes.chunks:
+        yield Output(topics.STATE, key, value)
+    for key in changes.dropped_chunks:
+        yield Output(topics.STATE, key, None)
 
 
-def verdicts(changes: Changes) -> Iterator[Output]:
+def verdicts(counted: Counted) -> Iterator[Output]:
     """Accepted events and rejects, as lines."""
-    yield from (Output(topics.ACCEPTED, None, value) for value in in_records(changes.accepted))
-    yield from (Output(topics.REJECTED, None, value) for value in in_records(changes.rejects))
+    yield from (Output(topics.ACCEPTED, None, value) for value in in_records(counted.accepted))
+    yield from (Output(topics.REJECTED, None, value) for value in in_records(counted.rejects))
 
 
 def progress(partition: int, watermark: Watermark) -> Iterator[Output]:
@@ -99,14 +99,30 @@ def _fitting(rows: Sequence[Any]) -> Iterator[bytes]:
     yield from _fitting(rows[half:])
 
 
-def restore(memory: PartitionMemory, key: bytes, value: bytes) -> None:
-    """Take one live record of the state topic back into memory. Records must come in the order of their offsets."""
-    if key == WATERMARK_KEY:
-        memory.restore_watermark(_watermark_decoder.decode(value))
-    elif key.startswith(IDS_PREFIX):
-        memory.restore_chunk(key, value)
-    elif key.startswith(HOUR_PREFIX):
+def restore(memory: PartitionMemory, records: Iterable[tuple[bytes, bytes | None]]) -> bool:
+    """Take the state topic's records back into memory, in the order of their offsets; whether there were any.
+
+    A later record of a key replaces an earlier one, and None removes it.
+    """
+    hours: dict[bytes, bytes] = {}  # most are replaced: only the last of each is worth decoding
+    found = False
+    for key, value in records:
+        found = True
+        if key.startswith(HOUR_PREFIX):
+            if value is None:
+                hours.pop(key, None)
+            else:
+                hours[key] = value
+        elif key.startswith(IDS_PREFIX):
+            if value is None:
+                memory.forget_chunk(key)
+            else:
+                memory.restore_chunk(key, value)
+        elif key == WATERMARK_KEY and value is not None:
+            memory.restore_watermark(_watermark_decoder.decode(value))
+        else:
+            raise ValueError(f"the state topic holds a record with key {key!r}, which this version does not know")
+    for value in hours.values():
         total = _total_decoder.decode(value)
         memory.restore_cell((total.tenant_id, total.metric), hour_of(total.hour), cell_of(total))
-    else:
-        raise ValueError(f"the state topic holds a record with key {key!r}, which this version does not know")
+    return found

@@ -5,16 +5,19 @@ ends what it left open), then reads the state to its end, read_committed. The wa
 group offsets are a display.
 
 A checkpoint, in this order:
- 1. judge and fold the pending records in memory; the watermark is the last offset + 1;
- 2. deliver forwarded lines with the plain producer: before the commit, so that a crash repeats rather than loses them;
- 3. begin; write hours, ids, verdicts, totals, progress and the watermark, all to this partition's number; commit;
- 4. only then may the source records be acknowledged.
+ 1. begin;
+ 2. judge and fold the pending records, a small batch at a time so that its objects stay in the processor's cache, and
+    write its verdicts; the watermark is the last offset + 1;
+ 3. write ids, hours, totals, progress and the watermark: all of it to this partition's number;
+ 4. deliver forwarded lines with the plain producer: before the commit, so that a crash repeats rather than loses them;
+ 5. commit; only then may the source records be acknowledged.
 Any failure from 1 on leaves memory ahead of the log: the caller must end the process, nothing is repaired in place.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from threading import Lock
 from typing import Any, Final
 
 from confluent_kafka import KafkaException, Producer
@@ -26,24 +29,36 @@ from meterline_streams import outputs
 from meterline_streams.catalog import Catalog
 from meterline_streams.errors import EventsLostError, StateMissingError
 from meterline_streams.failpoints import reach
-from meterline_streams.forward import Forwarder
+from meterline_streams.forward import Forward, Forwarder
 from meterline_streams.judge import SourceRecord
 from meterline_streams.memory import Limits, PartitionMemory
 from meterline_streams.settings import StreamSettings
 
 _TIMEOUT: Final = 30.0  # seconds that a broker may take to answer before the process ends
+_BATCH_BYTES: Final = 256 * 1024  # of records judged together
 
 
 class Partition:
-    """One partition of ``usage.events`` and everything that its checkpoint needs. Not safe to share between threads."""
+    """One partition of ``usage.events`` and everything that its checkpoint needs. Not safe to share between threads.
+
+    ``turn`` is shared by all partitions of a process: one of them counts at a time, since threads that compete for
+    the interpreter take it from each other in the midst of work. Commits are waited for side by side.
+    """
 
     def __init__(
-        self, settings: StreamSettings, number: int, partitions: int, catalog: Catalog, forwarder: Forwarder
+        self,
+        settings: StreamSettings,
+        number: int,
+        partitions: int,
+        catalog: Catalog,
+        forwarder: Forwarder,
+        turn: Lock,
     ) -> None:
         self.number = number
         self._settings = settings
         self._catalog = catalog
         self._forwarder = forwarder
+        self._turn = turn
         limits = Limits.of(settings.accept_past, settings.accept_future, settings.horizon)
         self._memory = PartitionMemory(topics.EVENTS, number, partitions, limits)
         self._producer = Producer(self._producer_config())
@@ -65,39 +80,50 @@ class Partition:
             self._producer.init_transactions(_TIMEOUT)
         except KafkaException as error:
             raise UnavailableError(f"cannot open partition {self.number}: {error.args[0].str()}") from None
-        records = self._restore()
+        restored = self._restore()
         log = self._log(topics.EVENTS)
         start = log.start_offset()
         log.close()
-        if not records:
+        if not restored:
             self._refuse_to_recount()
         if start > self.next_offset:
-            if records and self._settings.accept_lost.get(self.number) != start:
+            if restored and self._settings.accept_lost.get(self.number) != start:
                 raise EventsLostError(self._topic(topics.EVENTS), self.number, self.next_offset, start)
             self._memory.skip_to(start)
 
     def checkpoint(self, records: Sequence[SourceRecord]) -> None:
-        """Judge, count and commit ``records``, which begin at the watermark: steps 1 to 3 above."""
-        judged = self._memory.judge(records, self._catalog.metrics)
-        if judged.names_unknown_metric:
-            self._catalog.refresh()
-            judged = self._memory.judge(records, self._catalog.metrics)
-        changes = self._memory.fold(judged)
-        self._forwarder.deliver(self.number, changes.forwards)
+        """Judge, count and commit ``records``, which begin at the watermark: steps 1 to 5 above."""
         flush = self._producer.flush
         reach("before_begin")
         self._producer.begin_transaction()
-        self._write(outputs.state_of_hours(self.number, changes))
-        reach("after_state", flush)
-        self._write(outputs.state_of_ids(changes))
-        reach("after_ids", flush)
-        self._write(outputs.verdicts(changes))
-        reach("after_accepted", flush)
-        self._write(outputs.progress(self.number, changes.watermark))
-        reach("after_watermark", flush)
+        with self._turn:
+            forwards = self._count(records)
+            changes = self._memory.changes()
+            reach("after_accepted", flush)
+            self._write(outputs.state_of_ids(changes))
+            reach("after_ids", flush)
+            self._write(outputs.state_of_hours(self.number, changes))
+            reach("after_state", flush)
+            self._write(outputs.progress(self.number, changes.watermark))
+            reach("after_watermark", flush)
+        self._forwarder.deliver(self.number, forwards)
         reach("before_commit", flush)
         self._producer.commit_transaction(_TIMEOUT)
         reach("after_commit")
+
+    def _count(self, records: Sequence[SourceRecord]) -> list[Forward]:
+        """Judge and fold, and write the verdicts; lines that belong elsewhere are returned."""
+        forwards: list[Forward] = []
+        version = records[-1].offset + 1
+        for batch in _batches(records):
+            judged = self._memory.judge(batch, self._catalog.metrics)
+            if judged.names_unknown_metric:
+                self._catalog.refresh()
+                judged = self._memory.judge(batch, self._catalog.metrics)
+            counted = self._memory.fold(judged, version)
+            self._write(outputs.verdicts(counted))
+            forwards += counted.forwards
+        return forwards
 
     def next_record_offset(self) -> int | None:
         """Where the first record at or after the watermark really lies, asked of the log directly."""
@@ -119,20 +145,12 @@ class Partition:
                     self._producer.poll(0.1)
         self._producer.poll(0)
 
-    def _restore(self) -> int:
-        """Live records found. A later record of a key replaces an earlier one, and a tombstone removes it."""
+    def _restore(self) -> bool:
         log = self._log(topics.STATE)
-        live: dict[bytes, bytes] = {}
-        for record in log.read_to_end():
-            if record.key is None:
-                continue
-            live.pop(record.key, None)  # so that the order is that of the last writes
-            if record.value is not None:
-                live[record.key] = record.value
-        log.close()
-        for key, value in live.items():
-            outputs.restore(self._memory, key, value)
-        return len(live)
+        try:
+            return outputs.restore(self._memory, ((r.key, r.value) for r in log.read_to_end() if r.key is not None))
+        finally:
+            log.close()
 
     def _refuse_to_recount(self) -> None:
         state, events = self._topic(topics.STATE), self._topic(topics.EVENTS)
@@ -166,10 +184,20 @@ class Partition:
             "transactional.id": f"{settings.topic(topics.STREAM_GROUP)}-{self.number}",
             "transaction.timeout.ms": int(settings.transaction_seconds * 1000),
             "compression.type": "lz4",
-            "linger.ms": 5,
+            "linger.ms": 500,  # a full batch or the commit sends; short waits only wake the sender for less
             "batch.size": 1_000_000,
             "message.max.bytes": 8_000_000,
             "queue.buffering.max.messages": 1_000_000,
             "queue.buffering.max.kbytes": 262_144,
             "log_level": 3,
         }
+
+
+def _batches(records: Sequence[SourceRecord]) -> Iterator[Sequence[SourceRecord]]:
+    """Runs of about ``_BATCH_BYTES``."""
+    start = size = 0
+    for position, record in enumerate(records, 1):
+        size += len(record.value)
+        if size >= _BATCH_BYTES or position == len(records):
+            yield records[start:position]
+            start, size = position, 0

@@ -22,7 +22,7 @@ class StreamSettings(KafkaSettings, JudgeSettings):
     stream_health_port: Annotated[int, Field(ge=0, le=65535)] = 0
     checkpoint_seconds: Annotated[float, Field(gt=0, le=60)] = 0.5
     checkpoint_bytes: Annotated[int, Field(ge=1024, description="of one partition's records in one checkpoint")] = (
-        4 * 1024 * 1024
+        8 * 1024 * 1024
     )
     pending_bytes: Annotated[int, Field(ge=1024, description="of all partitions' records waiting")] = 32 * 1024 * 1024
     session_seconds: Annotated[float, Field(ge=6, le=300)] = 10.0

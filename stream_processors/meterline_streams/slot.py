@@ -32,6 +32,7 @@ class Slot:
     running: asyncio.Task[None] | None = None
     last_checkpoint: float = 0.0  # monotonic seconds
     last_seek: float = 0.0
+    awaited: bool = False  # the due record was asked for again and has not come
 
     def arrival(self, offset: int) -> Arrival:
         if offset == self.due:
@@ -40,6 +41,7 @@ class Slot:
 
     def take(self, record: SourceRecord, event: Any) -> None:
         """Keep a due record for the next checkpoint."""
+        self.awaited = False
         self.records.append(record)
         self.events.append(event)
         self.bytes += len(record.value)

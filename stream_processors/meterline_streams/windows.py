@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Final
-
-from msgspec import Struct
 
 from meterline_schemas.event import AcceptedEvent
 from meterline_schemas.quantity import exact_nano, format_nano
@@ -19,7 +18,8 @@ _EPOCH_HOUR: Final = datetime(1970, 1, 1, tzinfo=UTC).toordinal() * 24
 Pair = tuple[str, str]  # tenant_id, metric
 
 
-class Cell(Struct, gc=False):
+@dataclass(slots=True)
+class Cell:
     """A running total in nano-units. ``version`` is the watermark of the batch that changed it last."""
 
     count: int

@@ -14,6 +14,7 @@ import os
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
 from typing import Any, Final
 
 from meterline_schemas import topics
@@ -62,6 +63,7 @@ class Worker:
         self._opening: dict[int, asyncio.Task[Slot | None]] = {}
         self._assigned: frozenset[int] = frozenset()
         self._threads = ThreadPoolExecutor(max_workers=8, thread_name_prefix="partition")
+        self._turn = Lock()
         self._room = asyncio.Event()
         self._waiting_bytes = 0
         self._started = False
@@ -104,12 +106,18 @@ class Worker:
         if first is None or first >= offset:
             slot.due = offset
             return True
-        number = slot.partition.number
-        log.warning("partition %d: offsets %d to %d were not delivered, going back", number, slot.due, offset - 1)
+        log.warning(
+            "partition %d: offsets %d to %d were not delivered, going back", slot.partition.number, slot.due, offset - 1
+        )
         metrics.GAPS.inc()
-        slot.last_seek = now
-        await self._seek(number, slot.due)
+        await self._go_back(slot)
         return False
+
+    async def _go_back(self, slot: Slot) -> None:
+        """Ask for the record that is due, until it comes: Faust drops it if another was on its way meanwhile."""
+        slot.awaited = True
+        slot.last_seek = time.monotonic()
+        await self._seek(slot.partition.number, slot.due)
 
     # partitions
 
@@ -146,7 +154,7 @@ class Worker:
 
     async def _open_once(self, number: int) -> Slot | None:
         started = time.monotonic()
-        partition = Partition(self._settings, number, self._partitions, self._catalog, self._forwarder)
+        partition = Partition(self._settings, number, self._partitions, self._catalog, self._forwarder, self._turn)
         await self._in_thread(partition.open)
         if number not in self._assigned:
             await self._in_thread(partition.close)
@@ -165,6 +173,8 @@ class Worker:
             task.add_done_callback(_end_on_error)
         now = time.monotonic()
         for slot in list(self._slots.values()):
+            if slot.awaited and now - slot.last_seek >= _SEEK_AGAIN_SECONDS:
+                await self._go_back(slot)
             if slot.records and now - slot.last_checkpoint >= self._settings.checkpoint_seconds:
                 self._start_checkpoint(slot)
 

@@ -18,7 +18,6 @@ from meterline_schemas.quantity import LIMIT, NANO, format_nano, parse_nano
 from meterline_schemas.reading import (
     InvalidLine,
     decode_line,
-    decode_lines,
     names_problem,
     read_properties,
     read_quantity,
@@ -66,7 +65,7 @@ def test_every_event_is_read_back_as_it_was_passed(
 @given(st.lists(st.tuples(names, quantities), min_size=1, max_size=20))
 def test_lines_joined_are_as_many_events(events: list[tuple[str, str]]) -> None:
     lines = [line_of("a", tenant_id, "m", quantity, NOW, None, None, None) for tenant_id, quantity in events]
-    decoded = decode_lines("\n".join(lines).encode())
+    decoded = [decode_line(line) for line in "\n".join(lines).encode().split(b"\n")]
     assert [(event.tenant_id, read_quantity(bytes(event.quantity))[1]) for event in decoded] == events
 
 

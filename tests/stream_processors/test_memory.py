@@ -10,6 +10,7 @@ from fractions import Fraction
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,7 +18,7 @@ from meterline_schemas import topics
 from meterline_schemas.catalog import Metric
 from meterline_streams import outputs
 from meterline_streams.judge import SourceRecord, instant
-from meterline_streams.memory import Changes, Limits, PartitionMemory
+from meterline_streams.memory import LONGEST_RUN, SMALL_CHUNK, Changes, Counted, Limits, PartitionMemory
 
 METRICS = {name: Metric(key=name, allow_negative=True) for name in ("a", "b")}
 LIMITS = Limits.of(timedelta(days=35), timedelta(minutes=5), timedelta(hours=6))
@@ -41,27 +42,39 @@ def _records(drawn: Iterable[tuple[list[dict[str, Any]], int]]) -> list[SourceRe
     for offset, (events, passed) in enumerate(drawn):
         clock += passed
         value = b"\n".join(json.dumps(e).encode() for e in events)
-        records.append(SourceRecord(offset, value, clock, clock, hopped=True))
+        records.append(SourceRecord(offset, value, clock, clock, hopped=offset % 2 == 1))
     return records
 
 
 Totals = dict[tuple[str, str, str], dict[str, Any]]
 
 
-def _fold(records: list[SourceRecord], cuts: Iterable[int]) -> tuple[PartitionMemory, list[Changes], Totals]:
-    """Memory after all records, what each checkpoint changed, and the newest total of every hour as it was written."""
+def _checkpoint(memory: PartitionMemory, records: list[SourceRecord]) -> tuple[Counted, Changes]:
+    """A checkpoint of batches of two records each: its verdicts, and what it changed."""
+    all_of_it = Counted([], [], [])
+    for start in range(0, len(records), 2):
+        judged = memory.judge(records[start : start + 2], METRICS)
+        counted = memory.fold(judged, records[-1].offset + 1)
+        all_of_it.accepted += counted.accepted
+        all_of_it.rejects += counted.rejects
+    return all_of_it, memory.changes()
+
+
+def _fold(records: list[SourceRecord], cuts: Iterable[int]) -> tuple[PartitionMemory, list[Counted], Totals]:
+    """Memory after all records, the verdicts of each checkpoint, and the newest total of every hour as written."""
     memory = PartitionMemory(topics.EVENTS, 0, 1, LIMITS)
-    changes: list[Changes] = []
+    verdicts: list[Counted] = []
     totals: Totals = {}
     start = 0
     for end in sorted({cut for cut in cuts if 0 < cut < len(records)} | {len(records)}):
-        changes.append(memory.fold(memory.judge(records[start:end], METRICS)))
+        counted, changes = _checkpoint(memory, records[start:end])
+        verdicts.append(counted)
         start = end
-        for output in outputs.state_of_hours(0, changes[-1]):
+        for output in outputs.state_of_hours(0, changes):
             if output.topic == topics.TOTALS and output.value is not None:
                 row = json.loads(output.value)
                 totals[row["tenant_id"], row["metric"], row["hour"]] = row
-    return memory, changes, totals
+    return memory, verdicts, totals
 
 
 @given(st.lists(record, min_size=1, max_size=12), st.lists(st.integers(1, 11)))
@@ -73,9 +86,9 @@ def test_any_cut_into_checkpoints_gives_the_same_verdicts_and_totals(
     whole, one, totals = _fold(records, [])
     cut, many, totals_of_cut = _fold(records, cuts)
 
-    def verdicts(changes: list[Changes]) -> list[tuple[Any, ...]]:
-        accepted = [("accepted", e.kafka_offset, e.kafka_line, e.late) for c in changes for e in c.accepted]
-        rejected = [(r.reason, r.kafka_offset, r.kafka_line, 0) for c in changes for r in c.rejects]
+    def verdicts(checkpoints: list[Counted]) -> list[tuple[Any, ...]]:
+        accepted = [("accepted", e.kafka_offset, e.kafka_line, e.late) for c in checkpoints for e in c.accepted]
+        rejected = [(r.reason, r.kafka_offset, r.kafka_line, 0) for c in checkpoints for r in c.rejects]
         return sorted(accepted + rejected)
 
     assert verdicts(one) == verdicts(many)
@@ -91,9 +104,9 @@ def test_totals_equal_a_plain_sum_of_the_accepted_on_time_events(
     drawn: list[tuple[list[dict[str, Any]], int]], cuts: list[int]
 ) -> None:
     records = _records(drawn)
-    _memory, changes, written = _fold(records, cuts)
+    _memory, checkpoints, written = _fold(records, cuts)
     expected: dict[tuple[str, str, str], list[tuple[datetime, str, Fraction]]] = defaultdict(list)
-    for accepted in (event for change in changes for event in change.accepted if not event.late):
+    for accepted in (event for counted in checkpoints for event in counted.accepted if not event.late):
         row = json.loads(msgspec.json.encode(accepted))
         key = (row["tenant_id"], row["metric"], row["timestamp"][:13] + ":00:00Z")
         expected[key].append((datetime.fromisoformat(row["timestamp"]), row["id"], Fraction(row["quantity"])))
@@ -113,14 +126,14 @@ def test_every_line_has_one_verdict_and_no_id_counts_twice_within_the_horizon(
     drawn: list[tuple[list[dict[str, Any]], int]],
 ) -> None:
     records = _records(drawn)
-    _memory, (changes,), _totals = _fold(records, [])
-    verdicts = [(e.kafka_offset, e.kafka_line) for e in changes.accepted]
-    verdicts += [(r.kafka_offset, r.kafka_line) for r in changes.rejects]
+    _memory, (counted,), _totals = _fold(records, [])
+    verdicts = [(e.kafka_offset, e.kafka_line) for e in counted.accepted]
+    verdicts += [(r.kafka_offset, r.kafka_line) for r in counted.rejects]
     lines = [(r.offset, line) for r in records for line in range(len(r.value.split(b"\n")))]
     assert sorted(verdicts) == lines
     appended = {r.offset: r.appended for r in records}
     seen: dict[tuple[str, str], int] = {}
-    for e in sorted(changes.accepted, key=lambda e: (e.kafka_offset, e.kafka_line)):
+    for e in sorted(counted.accepted, key=lambda e: (e.kafka_offset, e.kafka_line)):
         before = seen.get((e.tenant_id, e.id))
         assert before is None or appended[e.kafka_offset] - before > LIMITS.horizon
         seen[e.tenant_id, e.id] = appended[e.kafka_offset]
@@ -136,23 +149,76 @@ def test_memory_restored_from_what_was_written_goes_on_as_if_never_stopped(
     if not second:
         return
     memory = PartitionMemory(topics.EVENTS, 0, 1, LIMITS)
-    state: dict[bytes, bytes] = {}
-    changes = memory.fold(memory.judge(first, METRICS))
-    for output in (
+    state: list[tuple[bytes, bytes | None]] = []
+    for record in first:
+        _counted, changes = _checkpoint(memory, [record])
+        state += _state(changes)
+    restored = PartitionMemory(topics.EVENTS, 0, 1, LIMITS)
+    assert outputs.restore(restored, state)
+    (went_on, changed), (again, changed_again) = (_checkpoint(m, second) for m in (memory, restored))
+    assert restored.watermark == memory.watermark
+    assert list(outputs.verdicts(went_on)) == list(outputs.verdicts(again))
+    for written in (lambda c: outputs.state_of_hours(0, c), outputs.state_of_ids):
+        assert list(written(changed)) == list(written(changed_again))
+
+
+def _state(changes: Changes) -> list[tuple[bytes, bytes | None]]:
+    written = (
         *outputs.state_of_hours(0, changes),
         *outputs.state_of_ids(changes),
         *outputs.progress(0, changes.watermark),
-    ):
-        if output.topic == topics.STATE:
-            assert output.key is not None
-            if output.value is None:
-                state.pop(output.key, None)
-            else:
-                state[output.key] = output.value
+    )
+    return [(output.key, output.value) for output in written if output.topic == topics.STATE and output.key]
+
+
+def _line(id: str, clock: int) -> bytes:
+    event = {"id": id, "tenant_id": "x", "metric": "a", "quantity": 1, "timestamp": instant(clock).isoformat()}
+    return json.dumps(event).encode()
+
+
+@pytest.mark.parametrize("compacted", [False, True])
+def test_a_long_run_of_small_chunks_leaves_few_and_no_id_is_forgotten(compacted: bool) -> None:
+    memory = PartitionMemory(topics.EVENTS, 0, 1, LIMITS)
+    log: list[tuple[bytes, bytes | None]] = []
+    records = []
+    for offset in range(3 * LONGEST_RUN):
+        records.append(SourceRecord(offset, _line(str(offset), START), START + offset, START + offset, hopped=False))
+        _counted, changes = _checkpoint(memory, records[-1:])
+        log += _state(changes)
+    if compacted:
+        last = {key: position for position, (key, _value) in enumerate(log)}
+        log = [record for position, record in enumerate(log) if last[record[0]] == position]
+    assert (
+        len({key for key, value in log if key.startswith(outputs.IDS_PREFIX)} - {k for k, v in log if v is None}) < 300
+    )
     restored = PartitionMemory(topics.EVENTS, 0, 1, LIMITS)
-    for key, value in state.items():
-        outputs.restore(restored, key, value)
-    went_on, again = (m.fold(m.judge(second, METRICS)) for m in (memory, restored))
-    assert restored.watermark == memory.watermark
-    for written in (outputs.verdicts, lambda c: outputs.state_of_hours(0, c), outputs.state_of_ids):
-        assert list(written(went_on)) == list(written(again))
+    outputs.restore(restored, log)
+    offset = len(records)
+    again = [record._replace(offset=offset + n, appended=START + offset) for n, record in enumerate(records)]
+    for m in (memory, restored):
+        counted, _changes = _checkpoint(m, again)
+        assert not counted.accepted
+        assert {reject.reason for reject in counted.rejects} == {"duplicate"}
+
+
+def test_chunks_leave_the_state_once_their_ids_left_the_horizon() -> None:
+    memory = PartitionMemory(topics.EVENTS, 0, 1, LIMITS)
+    live: set[bytes] = set()
+    for offset in range(60):  # an event every twenty minutes: twenty hours, of which six are remembered
+        clock = START + offset * HOUR // 3
+        lines = [
+            {
+                "id": f"{offset}-{n}",
+                "tenant_id": "x",
+                "metric": "a",
+                "quantity": 1,
+                "timestamp": instant(clock).isoformat(),
+            }
+            for n in range(SMALL_CHUNK)
+        ]
+        value = b"\n".join(json.dumps(line).encode() for line in lines)
+        _counted, changes = _checkpoint(memory, [SourceRecord(offset, value, clock, clock, hopped=False)])
+        for key, written in _state(changes):
+            if key.startswith(outputs.IDS_PREFIX):
+                live.add(key) if written is not None else live.remove(key)
+        assert len(live) <= 6 * 3 + 1

@@ -1,0 +1,139 @@
+"""Plain records, judged at once: the same verdicts as line by line, or none."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from meterline_schemas.catalog import Metric
+from meterline_schemas.event import MAX_LINES_PER_RECORD
+from meterline_streams.judge import Bounds, Judge, SourceRecord, Verdicts, instant
+from meterline_streams.plain import PlainJudge
+
+METRICS = {"a": Metric(key="a", allow_negative=True), "b": Metric(key="b"), "c": Metric(key="c", retired=True)}
+NOW = 1_795_000_000_000
+BOUNDS = Bounds(
+    oldest=instant(NOW) - timedelta(days=35),
+    newest=instant(NOW) + timedelta(minutes=5),
+    late_before=instant(NOW) - timedelta(hours=6),
+)
+PARTITIONS = 3
+
+quantity = st.one_of(
+    st.integers(-(10**20), 10**20).map(str),
+    st.decimals(allow_nan=True, allow_infinity=True).map(str),
+    st.decimals(0, 10**18, places=9).map(lambda d: f"{d:f}"),
+    st.integers(0, 9_999).map(lambda cents: f"{cents // 100}.{cents % 100:02d}"),
+    st.from_regex(r"-?[0-9]{1,4}(\.[0-9]{1,10})?([eE][+-]?[0-9]{1,2})?", fullmatch=True),
+    st.sampled_from(["", "-0", "0.0", "01", "1.", ".5", "1_0", "\u0661", "1\n2", " 1", "+1", "9" * 5000]),
+)
+time = st.integers(-40 * 86_400_000, 10 * 60_000).map(lambda off: instant(NOW + off).isoformat(timespec="milliseconds"))
+name = st.one_of(st.sampled_from(["x", "y", "é\u00ad", "\x00", "", "n" * 256, "n" * 257]), st.text(max_size=4))
+value = st.one_of(st.none(), st.booleans(), st.integers(), st.text(max_size=3), st.lists(st.integers(), max_size=2))
+
+
+@st.composite
+def line(draw: st.DrawFn) -> bytes:
+    """Mostly an event that counts, so that whole records of them are not rare."""
+    plain = draw(st.integers(0, 9)) > 0
+    event: dict[str, Any] = {
+        "id": draw(st.text("abc", min_size=1, max_size=5) if plain else name),
+        "tenant_id": draw(st.sampled_from(["t1", "t2", "t3", "t4"]) if plain else name),
+        "metric": draw(st.sampled_from(["a", "b", "c"]) if plain else name),
+        "quantity": draw(st.sampled_from(["1", "12.50", "0.000000001", 7, 2.5]) if plain else quantity | value),
+        "timestamp": draw(
+            st.sampled_from([instant(NOW).isoformat(), "2026-11-18T12:00:00.1239+02:00", "2026-11-10T00:00:00Z"])
+            if plain
+            else time
+        ),
+    }
+    for field in draw(st.sets(st.sampled_from(["subject", "source", "properties", "more"]), max_size=2)):
+        event[field] = draw(st.sampled_from(["s", None]) if plain and field != "properties" else value)
+        if field == "properties":
+            event[field] = draw(
+                st.dictionaries(st.text(max_size=2), value, max_size=3) | (st.none() if plain else value)
+            )
+    if not plain and draw(st.booleans()):
+        event.pop(draw(st.sampled_from(sorted(event))))
+    text = json.dumps(event, ensure_ascii=draw(st.booleans()))
+    if draw(st.integers(0, 30)) == 0:
+        text = draw(st.sampled_from([text[:-1], text + text, "", "  ", text + "\r", "[]", text.replace(", ", ",\n")]))
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _line_by_line(record: SourceRecord, partition: int) -> Verdicts:
+    verdicts = Verdicts()
+    Judge("usage.events", partition, PARTITIONS).judge(record, 5, BOUNDS, METRICS, verdicts)
+    return verdicts
+
+
+@given(st.lists(line(), min_size=1, max_size=6), st.booleans(), st.booleans(), st.integers(0, PARTITIONS - 1))
+@settings(deadline=None, max_examples=1500)
+def test_a_record_judged_at_once_has_the_verdicts_of_its_lines(
+    lines: list[bytes], newline: bool, hopped: bool, partition: int
+) -> None:
+    record = SourceRecord(3, b"\n".join(lines) + b"\n" * newline, NOW + 7, NOW, hopped)
+    judge = PlainJudge(partition, PARTITIONS)
+    for _again in range(2):  # it remembers tenants
+        at_once = judge.judge(record, BOUNDS, METRICS)
+        if at_once is None:
+            continue
+        expected = _line_by_line(record, partition)
+        assert not expected.rejects
+        assert not expected.forwards
+        assert msgspec.json.encode(at_once[0]) == msgspec.json.encode(expected.candidates)
+        assert list(at_once[1]) == expected.quantities
+        assert len(at_once[0]) == expected.lines
+
+
+PLAIN = {"id": "1", "tenant_id": "t", "metric": "b", "quantity": "1.50", "timestamp": instant(NOW).isoformat()}
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {},
+        {"quantity": 3},
+        {"quantity": 0.25},
+        {"quantity": "-3", "metric": "a"},
+        {"subject": "s", "source": "o"},
+        {"properties": {"a": 1}},
+        {"timestamp": "2026-11-18T12:00:00.1239+02:00"},
+        {"timestamp": instant(NOW - 20 * 86_400_000).isoformat()},
+    ],
+)
+def test_what_counts_is_judged_at_once(changed: dict[str, Any]) -> None:
+    """Else the shortcut is none, and nobody sees it but by the time that it takes."""
+    value = json.dumps(PLAIN | changed).encode()
+    record = SourceRecord(0, b"\n".join([value] * 3), NOW, NOW, hopped=False)
+    found = PlainJudge(0, 1).judge(record, BOUNDS, METRICS)
+    assert found is not None
+    assert msgspec.json.encode(found[0]) == msgspec.json.encode(_line_by_line_at_home(record).candidates)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"quantity": True}, {"quantity": None}, {"quantity": []}, {"quantity": "-1"}, {"metric": "d"}, {"id": "\x01"}],
+)
+def test_what_is_rejected_is_not_judged_at_once(changed: dict[str, Any]) -> None:
+    value = json.dumps(PLAIN | changed).encode()
+    record = SourceRecord(0, value, NOW, NOW, hopped=False)
+    assert PlainJudge(0, 1).judge(record, BOUNDS, METRICS) is None
+
+
+def test_a_record_of_too_many_lines_is_not_judged_at_once() -> None:
+    value = json.dumps(PLAIN).encode()
+    record = SourceRecord(0, b"\n".join([b"{}"] * MAX_LINES_PER_RECORD + [value]), NOW, NOW, hopped=False)
+    assert PlainJudge(0, 1).judge(record, BOUNDS, METRICS) is None
+
+
+def _line_by_line_at_home(record: SourceRecord) -> Verdicts:
+    verdicts = Verdicts()
+    Judge("usage.events", 0, 1).judge(record, 5, BOUNDS, METRICS, verdicts)
+    return verdicts
