@@ -9,6 +9,7 @@ import logging
 import signal
 import sys
 
+from meterline_schemas.allocator import keep_memory
 from meterline_schemas.errors import ConfigurationError, MeterlineError
 from meterline_schemas.health import serve_health
 from meterline_schemas.settings import ClickHouseSettings, KafkaSettings
@@ -49,6 +50,7 @@ def main() -> int:
     )
     for name in ("urllib3", "clickhouse_connect"):
         logging.getLogger(name).setLevel(logging.ERROR)  # an outage is told once, by the writer
+    keep_memory(256)
     try:
         kafka, clickhouse, sink = load_all(KafkaSettings, ClickHouseSettings, SinkSettings)
         run(kafka, clickhouse, sink)

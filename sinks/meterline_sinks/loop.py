@@ -16,7 +16,7 @@ from meterline_sinks.writer import Database, Writing
 
 log = logging.getLogger(__name__)
 
-_READ_LIMIT: Final = 500  # records of one call: small enough that a batch does not grow far beyond its size
+_READ_LIMIT: Final = 100  # records of one call: small enough that a batch does not grow far beyond its size
 _READ_SECONDS: Final = 0.05
 _STOP_SECONDS: Final = 5.0
 _COMMIT_AGAIN_SECONDS: Final = 0.5
@@ -25,12 +25,12 @@ _COMMIT_AGAIN_SECONDS: Final = 0.5
 class Loop:
     """One batch is read while the one before it is written; a third is never begun, so memory is bounded.
 
-    1. read records into the batch; when the partitions are dealt anew, drop all that is not committed
-    2. when the batch before is written, commit its offsets
-    3. when the batch is due, by age or by size, begin to write it
-    4. while it is full and cannot be written yet, hold reading (and stay in the group)
+    1. while the batch is full and cannot be written yet, hold reading (and stay in the group)
+    2. read records into it; when the partitions are dealt anew, drop all that is not committed
+    3. when the batch before is written and this one is due, by age or by size, begin to write it
+    4. commit the offsets of the one before
 
-    A crash before 2 repeats the write. Rows replace themselves, so that changes nothing.
+    A crash before 4 repeats the write. Rows replace themselves, so that changes nothing.
     """
 
     def __init__(self, source: Source, database: Database, settings: SinkSettings) -> None:
@@ -64,14 +64,16 @@ class Loop:
         self._commit()
 
     def step(self) -> None:
-        if not self._source.read_into(self._batch, _READ_LIMIT, _READ_SECONDS):
-            self._drop()
-        self._settle()
-        self._commit()
-        self._begin()
         full = self._batch.bytes >= self._settings.flush_bytes
         self._source.hold(full)
         metrics.PAUSED.set(full)
+        if full and self._writing is not None:
+            self._writing.wait(_READ_SECONDS)
+        if not self._source.read_into(self._batch, _READ_LIMIT, 0 if full else _READ_SECONDS):
+            self._drop()
+        self._settle()
+        self._begin()
+        self._commit()
         metrics.PENDING_BYTES.set(self._batch.bytes + (self._writing.batch.bytes if self._writing else 0))
 
     @property

@@ -10,11 +10,11 @@ import faust
 from faust.types import TP
 
 from meterline_schemas import topics
+from meterline_schemas.allocator import give_memory_back
 from meterline_schemas.errors import MeterlineError
 from meterline_schemas.health import serve_health
 from meterline_schemas.kafka_log import KafkaLog
 from meterline_schemas.settings import load
-from meterline_streams.allocator import give_memory_back
 from meterline_streams.app import build
 from meterline_streams.catalog import Catalog
 from meterline_streams.preflight import check_topics

@@ -30,6 +30,10 @@ class Sizes:
         return max(1_000, self.events // 2)
 
     @property
+    def rows(self) -> int:
+        return 2 * self.events
+
+    @property
     def live_ids(self) -> int:
         return 5 * self.events
 

@@ -25,7 +25,7 @@ LINES = 500  # of a record, as the stream writes them
 
 def run(bench: Bench, sizes: Sizes) -> Result:
     installation = bench.installation("sink", clickhouse=True)
-    messages = list(accepted(sizes.events, installation.partitions))
+    messages = list(accepted(sizes.rows, installation.partitions))
     kafka.fill(bench.bootstrap, installation.topic(topics.ACCEPTED), messages)
     bodies = joined([message.value for message in messages if message.key is None])
     settle()
@@ -35,28 +35,28 @@ def run(bench: Bench, sizes: Sizes) -> Result:
     with Sampler(sink=sink.pid, clickhouse=bench.clickhouse_pid) as sampler:
         sink.wait_for_log(r" reading \d+ partitions")
         began = min(sink.times_logged(r" reading \d+ partitions"))
-        wait(lambda: rows(installation, "usage_events_raw") >= sizes.events, SECONDS, "all rows", sink.check)
+        wait(lambda: rows(installation, "usage_events_raw") >= sizes.rows, SECONDS, "all rows", sink.check, every=0.2)
         ended = time.time()
     merged(installation)
     bare_after = insert_bare(installation, "bare_after", bodies)
     sink.stop()
-    check = verify(installation, messages, sizes.events)
+    check = verify(installation, messages, sizes.rows)
     bench.remove(installation)
     return Result(
         part="sink",
-        events=sizes.events,
+        events=sizes.rows,
         figures=[
             Figure("rate", "rows per second, from the assignment of partitions until all are queryable",
-                   sizes.events / (ended - began)),
+                   sizes.rows / (ended - began)),
             Figure("bare_rate", "rows per second of bare inserts, the better of one before and one after",
-                   sizes.events / min(bare_before, bare_after)),
+                   sizes.rows / min(bare_before, bare_after)),
             Figure("bare_worse", "rows per second of bare inserts, the worse",
-                   sizes.events / max(bare_before, bare_after)),
-            Figure("bytes", "bytes of a row", sum(map(len, bodies)) / sizes.events),
+                   sizes.rows / max(bare_before, bare_after)),
+            Figure("bytes", "bytes of a row", sum(map(len, bodies)) / sizes.rows),
             Figure("cpu", "CPU seconds of the sink per million rows",
-                   per_million(sampler.cpu("sink", began, ended), sizes.events), "s"),
+                   per_million(sampler.cpu("sink", began, ended), sizes.rows), "s"),
             Figure("clickhouse_cpu", "CPU seconds of ClickHouse per million rows meanwhile",
-                   per_million(sampler.cpu("clickhouse", began, ended), sizes.events), "s"),
+                   per_million(sampler.cpu("clickhouse", began, ended), sizes.rows), "s"),
             Figure("rss", "most memory of the sink", sampler.peak_rss("sink") / MB, "MB"),
         ],
         check=check,
