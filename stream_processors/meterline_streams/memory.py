@@ -250,8 +250,19 @@ class PartitionMemory:
     def restore_chunk(self, key: bytes, value: bytes) -> None:
         """Ids of one chunk. Chunks must come in the order in which they were written."""
         entries = entries_from(value)
-        self._index.add(entries)
         self._chunks[key] = int(entries["seconds"][-1])
+        # a quiet partition has many small chunks: they go into the index together, as long as times rise
+        if self._new_ids and self._new_ids[-1]["seconds"][-1] > entries["seconds"][0]:
+            self.end_restore()
+        self._new_ids.append(entries)
+        if len(self._new_ids) == LONGEST_RUN:
+            self.end_restore()
+
+    def end_restore(self) -> None:
+        """After the last chunk."""
+        if self._new_ids:
+            self._index.add(np.concatenate(self._new_ids))
+        self._new_ids = []
 
     def forget_chunk(self, key: bytes) -> None:
         """A chunk that was dropped. Its ids may be in the index still, which goes by their times alone."""

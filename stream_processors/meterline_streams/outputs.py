@@ -122,6 +122,7 @@ def restore(memory: PartitionMemory, records: Iterable[tuple[bytes, bytes | None
             memory.restore_watermark(_watermark_decoder.decode(value))
         else:
             raise ValueError(f"the state topic holds a record with key {key!r}, which this version does not know")
+    memory.end_restore()
     for value in hours.values():
         total = _total_decoder.decode(value)
         memory.restore_cell((total.tenant_id, total.metric), hour_of(total.hour), cell_of(total))

@@ -25,6 +25,9 @@ class StreamSettings(KafkaSettings, JudgeSettings):
         8 * 1024 * 1024
     )
     pending_bytes: Annotated[int, Field(ge=1024, description="of all partitions' records waiting")] = 32 * 1024 * 1024
+    catalog_seconds: Annotated[
+        float, Field(gt=0, description="between two looks for changed metrics; an unknown one is looked up at once")
+    ] = 5.0
     session_seconds: Annotated[float, Field(ge=6, le=300)] = 10.0
     transaction_seconds: Annotated[float, Field(ge=1, le=900)] = 15.0
     stall_seconds: Annotated[float, Field(gt=0, description="lag without a checkpoint for so long fails health")] = 60.0

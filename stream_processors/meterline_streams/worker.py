@@ -67,6 +67,8 @@ class Worker:
         self._room = asyncio.Event()
         self._waiting_bytes = 0
         self._started = False
+        self._looking: asyncio.Task[Any] | None = None
+        self._looked = time.monotonic()
 
     # records
 
@@ -167,7 +169,7 @@ class Worker:
     # checkpoints
 
     async def tick(self) -> None:
-        """Called a few times a second: open what was assigned, checkpoint what waits."""
+        """Called a few times a second: open what was assigned, checkpoint what waits, look for changed metrics."""
         for number in self._assigned - self._slots.keys() - self._opening.keys():
             task = asyncio.create_task(self._open(number))
             task.add_done_callback(_end_on_error)
@@ -177,6 +179,13 @@ class Worker:
                 await self._go_back(slot)
             if slot.records and now - slot.last_checkpoint >= self._settings.checkpoint_seconds:
                 self._start_checkpoint(slot)
+        if self._looking is None and now - self._looked >= self._settings.catalog_seconds:
+            self._looking = asyncio.create_task(self._look_for_metrics())
+
+    async def _look_for_metrics(self) -> None:
+        await self._in_thread(self._catalog.refresh)
+        self._looked = time.monotonic()
+        self._looking = None
 
     def _start_checkpoint(self, slot: Slot) -> None:
         if slot.running is None and slot.records and not slot.revoked:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Producer
 
+from meterline_schemas.catalog import Metric
 from tests.support import cluster
 from tests.support.recount import check_one_verdict_each
 from tests.support.streams import Streams, wait_until
@@ -16,9 +18,11 @@ from tests.support.streams import Streams, wait_until
 pytestmark = pytest.mark.faults
 
 
-def _event(id: str, metric: str) -> bytes:
+def _event(id: str, metric: str, quantity: int = 1) -> bytes:
     moment = datetime.now(UTC).isoformat(timespec="milliseconds")
-    return json.dumps({"id": id, "tenant_id": "acme", "metric": metric, "quantity": 1, "timestamp": moment}).encode()
+    return json.dumps(
+        {"id": id, "tenant_id": "acme", "metric": metric, "quantity": quantity, "timestamp": moment}
+    ).encode()
 
 
 def _verdicts(streams: Streams) -> tuple[list[str], list[tuple[str, str]]]:
@@ -83,3 +87,30 @@ def test_an_event_sent_right_after_its_metric_was_defined_counts(kafka: str, pre
         accepted, rejected = _verdicts(streams)
         assert rejected == []
         assert sorted(accepted) == sorted(f"e{number}" for number in range(200))
+
+
+def test_a_metric_that_changes_reaches_a_worker_that_runs(kafka: str, prefix: str, tmp_path: Path) -> None:
+    with Streams(kafka, prefix, tmp_path, partitions=1) as streams:
+        producer = Producer({"bootstrap.servers": kafka})
+
+        def define(allow_negative: bool) -> None:
+            definition = Metric(key="credits", allow_negative=allow_negative)
+            producer.produce(prefix + "meterline.config", key=b"metric/credits", value=definition.encode())
+            assert producer.flush(20) == 0
+
+        define(allow_negative=False)
+        streams.start("a", METERLINE_CATALOG_SECONDS="0.2", METERLINE_CHECKPOINT_SECONDS="0.05")
+        cluster.produce(kafka, prefix + "usage.events", [(0, _event("before", "credits", -1))])
+        streams.drain("a")
+        assert _verdicts(streams) == ([], [("before", "quantity_out_of_range")])
+        define(allow_negative=True)
+        sent = itertools.count()
+
+        def counted() -> bool:
+            cluster.produce(kafka, prefix + "usage.events", [(0, _event(f"after-{next(sent)}", "credits", -1))])
+            return bool(_verdicts(streams)[0])
+
+        wait_until(counted, 40, "a negative quantity counts")
+        assert streams.alive("a")
+        streams.drain("a")
+        check_one_verdict_each(kafka, prefix)
