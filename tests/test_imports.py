@@ -51,7 +51,11 @@ CLIENTS: Final = {
         "meterline_deploy.cluster",
         "meterline_deploy.reconcile.kafka",
     },
-    ("faust", "mode", "aiokafka"): {"meterline_streams.__main__", "meterline_streams.app"},
+    ("faust", "mode", "aiokafka"): {
+        "meterline_streams.__main__",
+        "meterline_streams.app",
+        "meterline_streams.transport",
+    },
     ("clickhouse_connect",): {
         "meterline_sinks.clickhouse",
         "meterline_api.clickhouse",
@@ -61,6 +65,7 @@ CLIENTS: Final = {
 }
 
 PURE: Final = (
+    "meterline_streams.plain",
     "meterline_streams.judge",
     "meterline_streams.dedupe",
     "meterline_streams.windows",

@@ -18,6 +18,7 @@ from meterline_deploy.options import DataOption
 
 URL: Final = "METERLINE_API_URL"
 KEY: Final = "METERLINE_API_KEY"
+UNCUT: Final = ("from", "to", "value")
 COLUMNS: Final = ("from", "to", "metric", "value", "unit", "aggregation", "count")
 _TIMEOUT: Final = 60.0
 
@@ -163,8 +164,9 @@ def _print_table(tenant: str, period: str, rows: list[Row]) -> None:
         return
     table = Table(title=f"{escape(tenant)}, {period}", title_justify="left")
     for name in COLUMNS:
-        table.add_column(name, justify="right" if name in ("value", "count") else "left", no_wrap=name == "value")
+        table.add_column(name, justify="right" if name in ("value", "count") else "left", no_wrap=name in UNCUT)
     for row in rows:
-        shown = {**row, "value": grouped(row["value"]), "count": f"{row['count']:,}"}
+        times = {name: str(row.get(name) or "").removesuffix("T00:00:00Z") for name in ("from", "to")}
+        shown = {**row, **times, "value": grouped(row["value"]), "count": f"{row['count']:,}"}
         table.add_row(*(escape(str(shown.get(name) or "")) for name in COLUMNS))
     console.print(table)
