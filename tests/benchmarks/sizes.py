@@ -18,7 +18,7 @@ class Sizes:
     events: int = FULL
     freshness_seconds: float = 30.0
     freshness_rate: int = 5_000
-    passes: int = 3  # of Kafka Streams, whose first one is cold
+    passes: int = 3  # of the stream worker; and of Kafka Streams, whose first one is cold
     kstreams: Path | None = None
 
     @property

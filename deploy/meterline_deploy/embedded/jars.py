@@ -62,7 +62,7 @@ def _download(scratch: Path, ready: Path) -> None:
         raise UnavailableError(
             f"cannot download Apache Kafka {KAFKA_VERSION} from Maven Central "
             f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no reason given'}); look at the "
-            "network (REQUESTS_CA_BUNDLE names a proxy's certificates) and run it again, or use a Kafka that exists with "
+            "network (REQUESTS_CA_BUNDLE names a proxy's certificates) and run it again, or name a Kafka with "
             "--kafka"
         ) from None
     together.rename(ready)

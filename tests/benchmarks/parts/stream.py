@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from dataclasses import dataclass
 
 from meterline_schemas import topics
 from tests.benchmarks import kafka
@@ -18,7 +19,45 @@ from tests.support.workload import METRICS
 SECONDS = 900
 
 
+@dataclass(frozen=True)
+class Pass:
+    """One worker on one full topic. Seconds of CPU are the process's own; ``rss`` in bytes."""
+
+    seconds: float
+    steady_rate: float
+    cpu: float
+    broker_cpu: float
+    rss: int
+    startup: float
+    checkpoints: int
+    check: str
+
+
 def run(bench: Bench, sizes: Sizes) -> Result:
+    passes = sorted((once(bench, sizes) for _ in range(sizes.passes)), key=lambda done: done.cpu)
+    median = passes[len(passes) // 2]
+    return Result(
+        part="stream",
+        events=sizes.events,
+        figures=[
+            Figure("rate", "events per second, from the first partition opened to the last commit",
+                   sizes.events / median.seconds),
+            Figure("steady_rate", "the same, from the first commit to the last", median.steady_rate),
+            Figure("cpu", "CPU seconds of the worker per million events", per_million(median.cpu, sizes.events), "s"),
+            Figure("cpu_least", "the least of all passes", per_million(passes[0].cpu, sizes.events), "s"),
+            Figure("cpu_most", "the most", per_million(passes[-1].cpu, sizes.events), "s"),
+            Figure("broker_cpu", "CPU seconds of the broker per million events",
+                   per_million(median.broker_cpu, sizes.events), "s"),
+            Figure("rss", "most memory of the worker", median.rss / MB, "MB"),
+            Figure("startup", "from process start to the first partition opened", median.startup, "s"),
+            Figure("checkpoints", "checkpoints", median.checkpoints),
+        ],
+        check=median.check,
+        notes=[f"the pass of median CPU time of {len(passes)}, each on a new topic, each checked"],
+    )  # fmt: skip
+
+
+def once(bench: Bench, sizes: Sizes) -> Pass:
     installation = bench.installation("stream")
     messages = list(in_batches(Workload(sizes.events), installation.partitions))
     kafka.fill(bench.bootstrap, installation.topic(topics.EVENTS), messages)
@@ -31,23 +70,16 @@ def run(bench: Bench, sizes: Sizes) -> Result:
     worker.stop()
     check = verify(installation, messages)
     bench.remove(installation)
-    return Result(
-        part="stream",
-        events=sizes.events,
-        figures=[
-            Figure("rate", "events per second, from the first partition opened to the last commit",
-                   sizes.events / (ended - began)),
-            Figure("steady_rate", "the same, from the first commit to the last",
-                   (sizes.events - at_first) / steady if steady > 0 else 0.0),
-            Figure("cpu", "CPU seconds of the worker per million events", per_million(used, sizes.events), "s"),
-            Figure("broker_cpu", "CPU seconds of the broker per million events",
-                   per_million(sampler.cpu("broker", began, ended), sizes.events), "s"),
-            Figure("rss", "most memory of the worker", sampler.peak_rss("worker") / MB, "MB"),
-            Figure("startup", "from process start to the first partition opened", began - worker.started, "s"),
-            Figure("checkpoints", "checkpoints", len(marks)),
-        ],
+    return Pass(
+        seconds=ended - began,
+        steady_rate=(sizes.events - at_first) / steady if steady > 0 else 0.0,
+        cpu=used,
+        broker_cpu=sampler.cpu("broker", began, ended),
+        rss=sampler.peak_rss("worker"),
+        startup=began - worker.started,
+        checkpoints=len(marks),
         check=check,
-    )  # fmt: skip
+    )
 
 
 def judge_all(bench: Bench, installation: Installation) -> tuple[Running, list[kafka.Mark], Sampler]:
