@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 OUTPUTS = ("usage.accepted", "usage.rejected", "usage.totals")
@@ -46,10 +46,19 @@ def read_all(bootstrap: str, topic: str, *, isolation: str = "read_committed") -
 
 
 def ends(bootstrap: str, topic: str) -> dict[int, int]:
-    """The end offset of each partition."""
+    """The end offset of each partition. A broker that was frozen may not know for a moment that it leads."""
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "tests"})
     partitions = consumer.list_topics(topic, timeout=20).topics[topic].partitions
-    found = {n: consumer.get_watermark_offsets(TopicPartition(topic, n), timeout=20)[1] for n in partitions}
+    deadline = time.monotonic() + 30
+    found: dict[int, int] = {}
+    while len(found) < len(partitions):
+        number = next(number for number in partitions if number not in found)
+        try:
+            found[number] = consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=20)[1]
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.NOT_LEADER_FOR_PARTITION or time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
     consumer.close()
     return found
 
