@@ -54,7 +54,6 @@ class IdIndex:
 
     def __init__(self, horizon: int) -> None:
         self.horizon = horizon
-        self._newest = 0
         self._allocate(_SMALLEST)
 
     def __len__(self) -> int:
@@ -72,7 +71,6 @@ class IdIndex:
         while start < len(entries):
             # within a run that spans no more than the horizon, a second copy is always a repeat of the first
             end = int(np.searchsorted(seconds, int(seconds[start]) + self.horizon, side="right"))
-            self._newest = max(self._newest, int(seconds[end - 1]))
             if self._used + (end - start) > _FULLEST * self._capacity:
                 self._rebuild(int(seconds[start]), end - start)
             fresh[start:end] = self._add_run(entries[start:end])
