@@ -16,9 +16,14 @@ REJECTED: Final = "usage.rejected"
 TOTALS: Final = "usage.totals"
 STATE: Final = "meterline.state"
 CONFIG: Final = "meterline.config"
+COUNTERS: Final = "usage.counters"
+BASES: Final = "usage.bases"
+NOTIFICATIONS: Final = "meterline.notifications"
+DELIVERIES: Final = "meterline.deliveries"
 
 STREAM_GROUP: Final = "meterline-streams"
 SINK_GROUP: Final = "meterline-sinks"
+NOTIFIER_GROUP: Final = "meterline-notifier"
 
 # headers of a record on usage.events
 HOP_HEADER: Final = "meterline-hop"  # "1": forwarded once already, count it where it lies
@@ -81,6 +86,14 @@ TOPICS: Final[tuple[Topic, ...]] = (
     ),
     Topic(STATE, "like_events", _compacted(**{"max.message.bytes": str(8 * _MIB)})),
     Topic(CONFIG, "single", _compacted()),
+    Topic(COUNTERS, "like_events", _compacted()),
+    Topic(BASES, "like_events", _compacted(**{"cleanup.policy": "compact,delete", "retention.ms": str(45 * _DAY_MS)})),
+    Topic(NOTIFICATIONS, "like_events", _log(45)),
+    Topic(
+        DELIVERIES,
+        "like_events",
+        _compacted(**{"cleanup.policy": "compact,delete", "retention.ms": str(45 * _DAY_MS)}),
+    ),
 )
 
 REPLICATED: Final = {

@@ -1,37 +1,41 @@
-"""The metrics that are defined, as a copy of the config topic."""
+"""The catalog, as a copy of the config topic."""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping
 from threading import Lock
 
-import msgspec
-
-from meterline_schemas.catalog import KEY_PREFIX, PARTITION_COUNT_KEY, Metric, PartitionCount
+from meterline_schemas.catalog import Book, Metric
 from meterline_schemas.kafka_log import LogReader
+
+log = logging.getLogger("meterline.streams")
 
 
 class Catalog:
-    """Metrics by key. ``refresh`` reads the config topic to its current end; safe from several threads."""
+    """``book`` is replaced whole, by ``refresh``, which reads the config topic to its end. Thread-safe."""
 
-    def __init__(self, log: LogReader) -> None:
-        self._log = log
+    def __init__(self, topic: LogReader) -> None:
+        self._topic = topic
         self._lock = Lock()
-        self.metrics: dict[str, Metric] = {}
-        self.partitions: int | None = None
+        self.book = Book()
+
+    @property
+    def metrics(self) -> Mapping[str, Metric]:
+        return self.book.metrics
+
+    @property
+    def partitions(self) -> int | None:
+        return self.book.partitions
 
     def refresh(self) -> None:
-        """Take in every definition written so far. A deleted metric is retired: what it counted, it still counts."""
+        """Take in every entry written so far; one that cannot be read is passed over."""
         with self._lock:
-            metrics = dict(self.metrics)
-            for record in self._log.read_to_end():
-                if record.key is None:
-                    continue
-                if record.key == PARTITION_COUNT_KEY and record.value is not None:
-                    self.partitions = msgspec.json.decode(record.value, type=PartitionCount).partitions
-                elif record.key.startswith(KEY_PREFIX.encode()):
-                    key = record.key.decode()[len(KEY_PREFIX) :]
-                    if record.value is not None:
-                        metrics[key] = Metric.decode(record.value)
-                    elif key in metrics:
-                        metrics[key] = msgspec.structs.replace(metrics[key], retired=True)
-            self.metrics = metrics
+            book = None
+            for record in self._topic.read_to_end():
+                book = book or self.book.copy()
+                problem = book.apply(record.key, record.value)
+                if problem is not None:
+                    log.warning("record %d of the config topic is passed over: %s", record.offset, problem)
+            if book is not None:
+                self.book = book

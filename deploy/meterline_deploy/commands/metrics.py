@@ -82,9 +82,9 @@ def show(
     run.use(data)
     metrics = [metric for _key, metric in sorted(read_metrics(load(KafkaSettings)).items())]
     if form is Form.JSON:
-        import msgspec
+        import json
 
-        typer.echo(msgspec.json.format(msgspec.json.encode(metrics)).decode())
+        typer.echo(json.dumps([metric.model_dump(mode="json") for metric in metrics], indent=2))
     elif metrics:
         _print_table(metrics)
     else:
@@ -99,8 +99,8 @@ def describe(change: Change) -> str:
         return f"{change.after.key}: new"
     fields = [
         f"{name} {_word(getattr(change.before, name))} → {_word(getattr(change.after, name))}"
-        for name in change.after.__struct_fields__
-        if getattr(change.before, name) != getattr(change.after, name)
+        for name in type(change.after).model_fields
+        if name not in ("version", "changed_at") and getattr(change.before, name) != getattr(change.after, name)
     ]
     return f"{change.after.key}: {', '.join(fields)}"
 

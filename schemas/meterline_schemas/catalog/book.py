@@ -1,0 +1,140 @@
+"""The catalog in memory: what every process reads of ``meterline.config``, and what applies to whom. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Final, TypeVar
+
+import msgspec
+
+from meterline_schemas.catalog.entry import Entry, Key
+from meterline_schemas.catalog.metric import Aggregation, Metric
+from meterline_schemas.catalog.partitions import PARTITION_COUNT_KEY, PartitionCount
+from meterline_schemas.catalog.quota import Quota
+from meterline_schemas.catalog.tenant import Tenant
+from meterline_schemas.catalog.threshold import Threshold
+from meterline_schemas.catalog.webhook import Webhook
+from meterline_schemas.periods import Calendar, Period
+
+KINDS: Final[Mapping[str, type[Entry]]] = {kind.kind: kind for kind in (Metric, Quota, Threshold, Tenant, Webhook)}
+
+Kind = TypeVar("Kind", bound=Entry)
+Scope = tuple[str, str, str]  # tenant_id (empty: all), metric, subject (empty: the tenant itself)
+
+_NO_TENANT: Final = Tenant(id="-")
+
+
+class Book:
+    """Every entry, by its kind and key. A metric that was deleted is retired: what it counted, it still counts.
+
+    Not safe to change while another thread reads: change a ``copy`` and put it in the place of the old one.
+    """
+
+    def __init__(self) -> None:
+        self.partitions: int | None = None
+        self._entries: dict[str, dict[str, Entry]] = {kind: {} for kind in KINDS}
+        self._thresholds: dict[Scope, tuple[Threshold, ...]] = {}
+
+    def copy(self) -> Book:
+        book = Book()
+        book.partitions = self.partitions
+        book._entries = {kind: dict(entries) for kind, entries in self._entries.items()}
+        book._thresholds = dict(self._thresholds)
+        return book
+
+    def apply(self, key: bytes | None, value: bytes | None) -> str | None:
+        """Take over one record of the topic; where it cannot be read nothing changes, and why is returned."""
+        if key is None:
+            return None
+        if key == PARTITION_COUNT_KEY:
+            if value is not None:
+                self.partitions = msgspec.json.decode(value, type=PartitionCount).partitions
+            return None
+        kind, _, identity = key.decode(errors="replace").partition("/")
+        if kind not in KINDS:
+            return f"{kind!r} is no kind of entry that this version knows"
+        if value is None:
+            self._remove(kind, identity)
+            return None
+        try:
+            entry = KINDS[kind].decode(value)
+        except ValueError as error:
+            return f"{kind} {identity!r} cannot be read: {error}"
+        self._put(entry)
+        return None
+
+    def find(self, kind: type[Kind], identity: str) -> Kind | None:
+        """The entry, or None."""
+        found = self._entries[kind.kind].get(identity)
+        return found if isinstance(found, kind) else None
+
+    def all(self, kind: type[Kind]) -> Iterator[Kind]:
+        """Every entry of a kind, in the order of their keys."""
+        for _identity, entry in sorted(self._entries[kind.kind].items()):
+            if isinstance(entry, kind):
+                yield entry
+
+    def keys(self) -> set[Key]:
+        return {(kind, identity) for kind, entries in self._entries.items() for identity in entries}
+
+    @property
+    def metrics(self) -> Mapping[str, Metric]:
+        return self._entries[Metric.kind]  # type: ignore[return-value]
+
+    def tenant(self, tenant_id: str) -> Tenant:
+        """What is known of a tenant; one that is not listed has the defaults."""
+        return self.find(Tenant, tenant_id) or _NO_TENANT
+
+    def quota(self, tenant_id: str, metric: str, subject: str = "") -> Quota | None:
+        """The quota that applies: the scope's own or, for a tenant itself, the one for all."""
+        own = self._entries[Quota.kind].get(Quota.identity_of(tenant_id, metric, subject))
+        if own is None and not subject:
+            own = self._entries[Quota.kind].get(Quota.identity_of("", metric, ""))
+        return own if isinstance(own, Quota) else None
+
+    def thresholds(self, tenant_id: str, metric: str, subject: str = "") -> tuple[Threshold, ...]:
+        """The thresholds that apply: the scope's own or, for a tenant without any, those for all."""
+        own = self._thresholds.get((tenant_id, metric, subject))
+        if own is None and not subject:
+            own = self._thresholds.get(("", metric, ""))
+        return own or ()
+
+    def calendar(self, entry: Quota | Threshold, tenant_id: str) -> Calendar:
+        """The calendar that a quota or threshold counts a tenant's usage in."""
+        quota = self.quota(tenant_id, entry.metric, entry.subject) if isinstance(entry, Threshold) else None
+        metric = self.metrics.get(entry.metric)
+        tenant = self.tenant(tenant_id)
+        period = (
+            entry.period
+            or (quota.period if quota is not None else None)
+            or (metric.reset_period if metric is not None else Period.MONTHLY)
+        )
+        zone = entry.time_zone or (quota.time_zone if quota is not None else None) or tenant.time_zone
+        return Calendar(period, zone, tenant.billing_anchor if period is Period.BILLING else 1)
+
+    def _put(self, entry: Entry) -> None:
+        self._remove(entry.kind, entry.identity)
+        self._entries[entry.kind][entry.identity] = entry
+        if isinstance(entry, Threshold):
+            self._thresholds[entry.scope] = (*self._thresholds.get(entry.scope, ()), entry)
+
+    def _remove(self, kind: str, identity: str) -> None:
+        found = self._entries[kind].get(identity)
+        if isinstance(found, Metric):
+            self._entries[kind][identity] = found.model_copy(update={"retired": True})
+        elif found is not None:
+            del self._entries[kind][identity]
+        if isinstance(found, Threshold):
+            left = tuple(other for other in self._thresholds[found.scope] if other.id != found.id)
+            if left:
+                self._thresholds[found.scope] = left
+            else:
+                del self._thresholds[found.scope]
+
+
+def counts_in_stream(aggregation: Aggregation) -> bool:
+    """Whether a quota or threshold can be kept on it: whether it is known from running numbers.
+
+    Of a ``time_weighted`` metric a quota limits the level, its last reading: that is what can be held at a time.
+    """
+    return not aggregation.from_events or aggregation is Aggregation.TIME_WEIGHTED

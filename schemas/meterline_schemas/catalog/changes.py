@@ -1,0 +1,158 @@
+"""Which changes of the catalog are taken. Pure: a catalog and a wish in, the entry to write out, or a refusal.
+
+Nothing that was counted may change its meaning by a change made later: where that would happen the refusal says so,
+and names the way round.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, NoReturn, TypeVar
+
+from meterline_schemas.catalog.book import Book, counts_in_stream
+from meterline_schemas.catalog.entry import Entry, FieldProblem, RefusedError, read_entry
+from meterline_schemas.catalog.metric import Metric
+from meterline_schemas.catalog.quota import Quota
+from meterline_schemas.catalog.tenant import Tenant
+from meterline_schemas.catalog.threshold import Threshold
+from meterline_schemas.catalog.webhook import Webhook
+
+_MEANING: Final = ("aggregation", "unit", "unique_by", "tenant_id")
+
+Kind = TypeVar("Kind", bound=Entry)
+
+
+def check(book: Book, entry: Entry) -> Entry:
+    """``entry`` as it may be written, new or in the place of the one with its key: checked against the others.
+
+    Raises:
+        RefusedError: with every reason.
+    """
+    match entry:
+        case Metric():
+            _check_metric(book, entry)
+        case Quota():
+            _check_limit(book, entry)
+        case Threshold():
+            _check_limit(book, entry)
+            unknown = [name for name in entry.notify_webhooks or () if book.find(Webhook, name) is None]
+            if unknown:
+                _refuse("invalid", "notify_webhooks", f"{', '.join(unknown)}: not defined; define the webhook first")
+        case Tenant() | Webhook():
+            pass
+    return entry
+
+
+def create(book: Book, entry: Kind) -> Kind:
+    """``entry`` as it may be written where there is none of its key yet.
+
+    Raises:
+        RefusedError: ``conflict``, and what ``check`` raises.
+    """
+    found = book.find(type(entry), entry.identity)
+    if found is not None and not (isinstance(found, Metric) and found.retired):
+        match entry:
+            case Quota():
+                whose = f"tenant {entry.tenant_id!r}" if entry.tenant_id else "all tenants"
+                whose += f", subject {entry.subject!r}" if entry.subject else ""
+                _refuse(
+                    "conflict",
+                    "metric",
+                    f"{whose} already have a quota of {entry.metric}: two would overlap. Change that one, "
+                    f"or delete it first",
+                )
+            case _:
+                field = "key" if isinstance(entry, Metric) else "id"
+                _refuse("conflict", field, f"{entry.kind} {entry.identity!r} is defined already; update it instead")
+    check(book, entry)
+    return entry
+
+
+def update(book: Book, kind: type[Kind], identity: str, fields: Mapping[str, Any]) -> Kind:
+    """The entry with ``fields`` changed.
+
+    Raises:
+        RefusedError: ``not_found``, and what ``check`` raises.
+    """
+    found = existing(book, kind, identity)
+    given = {name: value for name, value in found.model_dump().items() if name not in ("version", "changed_at")}
+    changed = read_entry(kind, {**given, **fields})
+    if changed.identity != identity:
+        _refuse("invalid", "", f"{kind.kind} {identity!r} keeps its key; define a new one and delete this one")
+    check(book, changed)
+    return changed
+
+
+def delete(book: Book, kind: type[Kind], identity: str, *, has_usage: bool = False) -> Kind:
+    """The entry that may be deleted. ``has_usage`` is of a metric: whether any event of it was ever counted.
+
+    Raises:
+        RefusedError: ``not_found``, ``has_usage``, or ``in_use`` by another entry.
+    """
+    found = existing(book, kind, identity)
+    match found:
+        case Metric():
+            if has_usage:
+                _refuse(
+                    "has_usage",
+                    "key",
+                    f"metric {identity!r} has usage, which must stay explainable; archive it instead "
+                    f'(set "retired": true): it is no longer offered and what comes still counts',
+                )
+            limits: list[Quota | Threshold] = [*book.all(Quota), *book.all(Threshold)]
+            users = [limit for limit in limits if limit.metric == identity]
+            _refuse_in_use("key", identity, users)
+        case Webhook():
+            users = [one for one in book.all(Threshold) if identity in (one.notify_webhooks or ())]
+            _refuse_in_use("id", identity, users)
+    return found
+
+
+def existing(book: Book, kind: type[Kind], identity: str) -> Kind:
+    """Raises RefusedError (``not_found``) where there is none."""
+    found = book.find(kind, identity)
+    if found is None:
+        raise RefusedError("not_found", [FieldProblem("", f"there is no {kind.kind} {identity!r}")])
+    return found
+
+
+def _check_metric(book: Book, metric: Metric) -> None:
+    before = book.metrics.get(metric.key)
+    if before is None:
+        return
+    problems = [
+        FieldProblem(
+            name,
+            f"is {getattr(before, name)!s} and cannot become {getattr(metric, name)!s}: numbers that were reported "
+            f"would mean something else; define a new metric, and retire this one",
+        )
+        for name in _MEANING
+        if getattr(before, name) != getattr(metric, name)
+    ]
+    if problems:
+        raise RefusedError("meaning", problems)
+
+
+def _check_limit(book: Book, limit: Quota | Threshold) -> None:
+    metric = book.metrics.get(limit.metric)
+    if metric is None:
+        _refuse("invalid", "metric", f"{limit.metric!r} is not defined; define the metric first")
+    if not counts_in_stream(metric.aggregation):
+        _refuse(
+            "invalid",
+            "metric",
+            f"{limit.metric!r} is a {metric.aggregation}, which only its events can tell; a {limit.kind} needs "
+            "count, sum, avg, min, max, last or time_weighted",
+        )
+    if metric.tenant_id and limit.tenant_id != metric.tenant_id:
+        _refuse("invalid", "tenant_id", f"metric {limit.metric!r} belongs to tenant {metric.tenant_id!r} alone")
+
+
+def _refuse_in_use(field: str, identity: str, users: list[Any]) -> None:
+    if users:
+        named = ", ".join(f"{one.kind} {one.identity!r}" for one in users[:5])
+        _refuse("in_use", field, f"{identity!r} is used by {named}; delete that first")
+
+
+def _refuse(code: str, field: str, detail: str) -> NoReturn:
+    raise RefusedError(code, [FieldProblem(field, detail)])

@@ -1,0 +1,150 @@
+"""What all entries of the catalog share: how they are read, written, and refused with every mistake at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Annotated, Any, ClassVar, Self, TypeVar
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic import ValidationError as _Invalid
+
+from meterline_schemas.errors import MeterlineError
+from meterline_schemas.event import MAX_ID
+from meterline_schemas.quantity import QuantityError, read
+
+Key = tuple[str, str]  # kind and key of an entry, such as ("metric", "api_calls")
+
+
+@dataclass(frozen=True)
+class FieldProblem:
+    """What is wrong with one field, and how to put it right. ``field`` is empty where it is the whole."""
+
+    field: str
+    detail: str
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.detail}" if self.field else self.detail
+
+
+class RefusedError(MeterlineError):
+    """An entry or a change of the catalog that is not taken; nothing was changed.
+
+    ``code`` is for programs: ``invalid``, ``not_found``, ``conflict``, ``meaning`` (it would change what past numbers
+    mean), ``has_usage`` or ``in_use``.
+    """
+
+    def __init__(self, code: str, problems: Iterable[FieldProblem]) -> None:
+        self.code = code
+        self.problems = list(problems)
+        super().__init__("; ".join(map(str, self.problems)))
+
+
+class Entry(BaseModel):
+    """An entry of the catalog. ``version`` counts its changes from 1; ``changed_at`` is when the last was made."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    kind: ClassVar[str]
+
+    version: Annotated[int, Field(ge=1)] = 1
+    changed_at: AwareDatetime | None = None
+
+    @property
+    def identity(self) -> str:
+        """What tells it from the others of its kind."""
+        raise NotImplementedError
+
+    @property
+    def record_key(self) -> bytes:
+        return f"{self.kind}/{self.identity}".encode()
+
+    def encode(self) -> bytes:
+        return self.model_dump_json().encode()
+
+    @classmethod
+    def decode(cls, value: bytes) -> Self:
+        """The entry of a record.
+
+        Raises:
+            ValueError: it is none.
+        """
+        return cls.model_validate_json(value)
+
+    def same_as(self, other: Entry | None) -> bool:
+        """Whether both say the same, whenever it was written."""
+        stamp: dict[str, Any] = {"version": 1, "changed_at": None}
+        return other is not None and self.model_copy(update=stamp) == other.model_copy(update=stamp)
+
+    def stamped(self, version: int, now: datetime) -> Self:
+        return self.model_copy(update={"version": version, "changed_at": now})
+
+
+Kind = TypeVar("Kind", bound=Entry)
+
+
+def read_entry(kind: type[Kind], fields: Mapping[str, Any]) -> Kind:
+    """An entry from what a user wrote.
+
+    Raises:
+        RefusedError: ``invalid``, with every mistake.
+    """
+    try:
+        return kind.model_validate(dict(fields))
+    except _Invalid as invalid:
+        raise RefusedError("invalid", problems_of(invalid, kind.model_fields)) from None
+
+
+def problems_of(invalid: _Invalid, known: Iterable[str]) -> list[FieldProblem]:
+    """Pydantic's findings as ours."""
+    found = []
+    for error in invalid.errors():
+        field = ".".join(map(str, error["loc"]))
+        detail = error["msg"].removeprefix("Value error, ")
+        if error["type"] == "extra_forbidden":
+            ours = ", ".join(name for name in known if name not in ("version", "changed_at"))
+            detail = f"is not known; fields are {ours}"
+        elif error["type"] == "missing":
+            detail = "is missing"
+        elif error["type"] == "enum":
+            detail = f"is {error['input']!r}; choose one of {error['ctx']['expected'].replace(' or ', ', ')}"
+        found.append(FieldProblem(field, detail))
+    return found
+
+
+def _in_lower_case(value: Any) -> Any:
+    return value.lower() if isinstance(value, str) and not isinstance(value, StrEnum) else value
+
+
+AnyCase = BeforeValidator(_in_lower_case)
+"""Marks an enumeration that is taken in any case, and stored lower."""
+
+
+def _decimal(value: Any) -> Decimal:
+    if isinstance(value, bool) or not isinstance(value, (str, int, float, Decimal)):
+        raise ValueError('must be a decimal number, such as 1.5 or "1.5"')
+    text = format(value, "f") if isinstance(value, Decimal) and value.is_finite() else str(value)
+    try:
+        return Decimal(read(text)[1])
+    except QuantityError as error:
+        raise ValueError(str(error).replace("quantity", "it")) from None
+
+
+Amount = Annotated[Decimal, BeforeValidator(_decimal), PlainSerializer(str, return_type=str)]
+"""A decimal with at most 9 decimals, below 10^18, exact; text in JSON."""
+
+
+def _known_zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (KeyError, ValueError, OSError):
+        raise ValueError(f"{value!r} is no time zone; write an IANA name such as Europe/Vienna or UTC") from None
+    return value
+
+
+TimeZone = Annotated[str, Field(max_length=64), AfterValidator(_known_zone)]
+TenantId = Annotated[str, Field(max_length=MAX_ID)]
+Label = Annotated[str, Field(max_length=1000)]

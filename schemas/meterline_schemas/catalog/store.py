@@ -1,0 +1,102 @@
+"""Writing the catalog: one change at a time, whoever makes it, decided on what is really there.
+
+1. take the turn: a transaction with one id for all writers, which ends whoever held it before;
+2. read the topic to its end;
+3. decide, purely, what to write;
+4. write and commit. A writer that lost its turn in between fails here, and nothing of it was written: it begins again.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+from confluent_kafka import KafkaError, KafkaException, Producer
+
+from meterline_schemas import topics
+from meterline_schemas.catalog.book import Book
+from meterline_schemas.catalog.entry import Entry
+from meterline_schemas.errors import UnavailableError
+from meterline_schemas.kafka_log import KafkaLog
+from meterline_schemas.settings import KafkaSettings
+
+_TIMEOUT: Final = 30.0
+_ATTEMPTS: Final = 10
+_LOST_THE_TURN: Final = {KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PRODUCER_FENCED}
+
+Write = tuple[Entry, bool]  # an entry, and whether it is to be deleted
+Decide = Callable[[Book], Sequence[Write]]
+
+
+class Store:
+    """The catalog of one installation, to be changed. Safe from several threads and processes."""
+
+    def __init__(self, kafka: KafkaSettings) -> None:
+        self._kafka = kafka
+        self._topic = kafka.topic(topics.CONFIG)
+        self._lock = threading.Lock()
+
+    def read(self) -> Book:
+        """The catalog as it is.
+
+        Raises:
+            UnavailableError: Kafka does not answer.
+        """
+        book = Book()
+        log = KafkaLog(self._kafka.client(), self._topic, 0, timeout=_TIMEOUT)
+        try:
+            for record in log.read_to_end():
+                book.apply(record.key, record.value)
+        finally:
+            log.close()
+        return book
+
+    def change(self, decide: Decide) -> list[Entry]:
+        """Write what ``decide`` makes of the catalog, and return it: acknowledged, with its version and time.
+
+        An entry that says what the catalog says already is returned as it is, and not written.
+
+        Raises:
+            RefusedError: of ``decide``; nothing was written.
+            UnavailableError: Kafka does not answer; whether it was written is to be read.
+        """
+        with self._lock:
+            for attempt in range(_ATTEMPTS):
+                try:
+                    return self._try(decide)
+                except KafkaException as error:
+                    if error.args[0].code() not in _LOST_THE_TURN or attempt == _ATTEMPTS - 1:
+                        raise UnavailableError(f"cannot write {self._topic}: {error.args[0].str()}") from None
+        raise AssertionError
+
+    def _try(self, decide: Decide) -> list[Entry]:
+        producer = Producer(
+            {
+                **self._kafka.client(),
+                "transactional.id": self._kafka.topic("meterline-catalog"),
+                "transaction.timeout.ms": 15_000,
+                "linger.ms": 0,
+                "log_level": 0,
+            }
+        )
+        producer.init_transactions(_TIMEOUT)
+        book = self.read()
+        now = datetime.now(UTC)
+        results: list[Entry] = []
+        writes: list[tuple[Entry, bool]] = []
+        for entry, deleted in decide(book):
+            before = book.find(type(entry), entry.identity)
+            if entry.same_as(before) and before is not None and not deleted:
+                results.append(before)
+                continue
+            stamped = entry.stamped(1 if before is None else before.version + 1, now)
+            results.append(stamped)
+            writes.append((stamped, deleted))
+        if writes:
+            producer.begin_transaction()
+            for entry, deleted in writes:
+                producer.produce(self._topic, None if deleted else entry.encode(), entry.record_key, 0)
+            producer.commit_transaction(_TIMEOUT)
+        return results

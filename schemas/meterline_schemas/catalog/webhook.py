@@ -1,0 +1,43 @@
+"""Webhooks: addresses that notifications are sent to, signed (Standard Webhooks)."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Final
+from urllib.parse import urlsplit
+
+from pydantic import Field, field_validator
+
+from meterline_schemas.catalog.entry import Entry, Label, TenantId
+
+SECRET_PREFIX: Final = "whsec_"
+
+
+class Webhook(Entry):
+    """``events`` names types of notifications; empty: all. With ``tenant_id`` only those of this tenant.
+
+    ``secret`` is base64 after ``whsec_``, of 24 to 64 bytes, and never shown again.
+    """
+
+    kind: ClassVar = "webhook"
+
+    id: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")]
+    url: Annotated[str, Field(max_length=2000)]
+    secret: Annotated[str, Field(pattern=r"^whsec_[A-Za-z0-9+/]{32,88}={0,2}$", repr=False)]
+    events: Annotated[tuple[str, ...], Field(max_length=50)] = ()
+    tenant_id: TenantId = ""
+    description: Label = ""
+    enabled: bool = True
+
+    @field_validator("url")
+    @classmethod
+    def _is_http(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or not url.isprintable() or " " in url:
+            raise ValueError("must be an http or https address, such as https://example.com/hooks/meterline")
+        if parts.username is not None or parts.password is not None:
+            raise ValueError("must not hold a user or password: the signature shows who calls")
+        return url
+
+    @property
+    def identity(self) -> str:
+        return self.id

@@ -1,0 +1,104 @@
+"""What Meterline tells others: records of ``meterline.notifications``, and the bodies of webhooks.
+
+``id`` is derived from what happened, so that a repeat of the same has the same id, whoever writes it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+Decimal = Annotated[str, Meta(pattern=r"^-?[0-9]+(\.[0-9]+)?$", description="A plain decimal, exact.")]
+
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class Type(StrEnum):
+    """What happened. Closed."""
+
+    METRIC_DEFINED = "metric.defined"
+    METRIC_UPDATED = "metric.updated"
+    METRIC_DELETED = "metric.deleted"
+    USAGE_AGGREGATED = "usage.aggregated"
+    THRESHOLD_APPROACHING = "threshold.approaching"
+    THRESHOLD_EXCEEDED = "threshold.exceeded"
+    THRESHOLD_RESOLVED = "threshold.resolved"
+    BILLING_THRESHOLD_EXCEEDED = "billing.threshold_exceeded"
+
+
+class MetricChanged(Struct, kw_only=True):
+    """Data of ``metric.*``: the definition as it is now, or was before it was deleted."""
+
+    metric: Annotated[dict[str, Any], Meta(description="As GET /v1/metrics/{key} answers.")]
+
+
+class ThresholdCrossed(Struct, kw_only=True, omit_defaults=True):
+    """Data of ``threshold.*``. ``step`` is the percentage of ``limit`` that was reached; ``percent`` where usage is."""
+
+    threshold_id: str
+    tenant_id: str
+    metric: str
+    subject: Annotated[str, Meta(description="Empty for the tenant as a whole.")]
+    usage: Decimal
+    limit: Decimal
+    percent: Annotated[Decimal, Meta(description="Usage in percent of the limit, cut to two decimals.")]
+    step: Decimal
+    action: Literal["alert", "block", "none"]
+    period: Annotated[str, Meta(description="never, hourly, daily, monthly or billing, and the zone if not UTC.")]
+    period_start: datetime
+    period_end: datetime
+    estimated_cost: Annotated[Decimal | None, Meta(description="Of what lies beyond the quota, if it has a price.")] = (
+        None
+    )
+    currency: str | None = None
+    reason: Annotated[
+        Literal["period_ended", "limit_raised", "threshold_deleted"] | None, Meta(description="Of resolved only.")
+    ] = None
+
+
+class BillingThresholdExceeded(Struct, kw_only=True):
+    """Data of ``billing.threshold_exceeded``: the form that requirement document 4 names, numbers as JSON numbers."""
+
+    companyId: str
+    metric: str
+    currentUsage: msgspec.Raw
+    threshold: msgspec.Raw
+    estimatedCost: msgspec.Raw
+
+
+class UsageAggregated(Struct, kw_only=True):
+    """Data of ``usage.aggregated``: one period was computed again from the events, and what differed."""
+
+    period_type: str
+    period_start: datetime
+    period_end: datetime
+    totals: Annotated[int, Meta(description="Tenants x metrics that were compared.")]
+    differences: list[dict[str, Any]]
+
+
+class Notification(Struct, kw_only=True):
+    """One record of the topic, and the body of a webhook. ``data`` is one of the structs above, by ``type``."""
+
+    id: str
+    type: Type
+    timestamp: datetime
+    tenant_id: str
+    data: msgspec.Raw
+
+    def encode(self) -> bytes:
+        return _encode(self)
+
+
+def notification(
+    type: Type, timestamp: datetime, tenant_id: str, data: Struct, identity: tuple[str, ...]
+) -> Notification:
+    """A notification whose id is that of its type and ``identity``: what makes it this one and no other."""
+    digest = hashlib.blake2b(_encode([type, *identity]), digest_size=16).hexdigest()
+    return Notification(
+        id=f"ntf_{digest}", type=type, timestamp=timestamp, tenant_id=tenant_id, data=msgspec.Raw(_encode(data))
+    )
