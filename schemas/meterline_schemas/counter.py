@@ -1,8 +1,11 @@
 """Running counters of quotas and thresholds, as the stream writes them to ``usage.counters`` (compacted).
 
-A partition writes what it follows (``Tracking``) and, for each tenant or subject and period, what was used
-(``Counter``). Who begins to follow something in the midst of a period cannot know what was used before: that is told to it once, from
-the events in ClickHouse, on ``usage.bases``, as one ``Base`` for each tenant or subject and then ``BaseEnd``.
+One ``Counter`` for each tenant or subject, metric, calendar and period: on the partition that the tenant is at home on.
+One that begins in the midst of its period is not ``complete``: it lacks the events at offsets below its ``since``. What
+they come to is computed once, from the raw events in ClickHouse (same partition, ``kafka_offset < since``, timestamp in
+``[start, end)``), and told to the stream on the same partition of ``usage.bases``, as a ``Base`` with the key and the
+``since`` of the counter. The stream adds it, once, and writes the counter as complete. A later ``since`` for the same
+key asks for another base. Offsets are fixed, so the value is the same whoever computes it: a repeat is harmless.
 """
 
 from __future__ import annotations
@@ -16,24 +19,7 @@ from msgspec import Struct
 from meterline_schemas.catalog.metric import Aggregation
 from meterline_schemas.quantity import exact_nano
 
-COUNTER_PREFIX: Final = b"counter/"
-TRACKING_PREFIX: Final = b"tracking/"
-BASE_PREFIX: Final = b"base/"
-BASE_END_PREFIX: Final = b"base-end/"
-
 _encode: Final = msgspec.json.Encoder().encode
-
-
-class Track(NamedTuple):
-    """What is followed: ``tenant_id`` is empty for all tenants that have no track of their own for the metric.
-
-    ``calendar`` is a ``Calendar`` as text.
-    """
-
-    tenant_id: str
-    metric: str
-    subject: str
-    calendar: str
 
 
 class Parts(Struct, gc=False, kw_only=True, frozen=True):
@@ -56,6 +42,19 @@ class Fired(Struct, gc=False, frozen=True):
     limit: str
 
 
+class CounterKey(NamedTuple):
+    """What tells counters apart. ``subject`` is empty for the tenant itself; ``calendar`` is a ``Calendar`` as text."""
+
+    tenant_id: str
+    metric: str
+    subject: str
+    calendar: str
+    start: datetime
+
+    def record_key(self) -> bytes:
+        return _encode(self)
+
+
 class Counter(Parts, gc=False, kw_only=True, frozen=True):
     """What a tenant or subject used of a metric in the period ``[start, end)``: late events included.
 
@@ -69,61 +68,29 @@ class Counter(Parts, gc=False, kw_only=True, frozen=True):
     start: datetime
     end: datetime
     kafka_partition: int
+    since: int
     version: int
+    complete: bool
     fired: tuple[Fired, ...] = ()
 
     @property
-    def key(self) -> bytes:
-        return COUNTER_PREFIX + _encode([self.tenant_id, self.metric, self.subject, self.calendar, self.start])
+    def key(self) -> CounterKey:
+        return CounterKey(self.tenant_id, self.metric, self.subject, self.calendar, self.start)
 
 
-class Tracking(Struct, gc=False, kw_only=True, frozen=True):
-    """A partition follows ``track`` from the offset ``since`` on. Until ``complete`` it lacks what was used before.
-
-    ``started_at`` is the partition's clock then: what is lacking belongs to the period that this lies in, and has
-    offsets below ``since``.
-    """
+class Base(Parts, gc=False, kw_only=True, frozen=True):
+    """What the events of a counter at offsets below ``since`` come to; all 0 where there are none."""
 
     tenant_id: str
     metric: str
     subject: str
     calendar: str
-    kafka_partition: int
-    since: int
-    started_at: datetime
-    complete: bool
-
-    @property
-    def track(self) -> Track:
-        return Track(self.tenant_id, self.metric, self.subject, self.calendar)
-
-    @property
-    def key(self) -> bytes:
-        return TRACKING_PREFIX + _encode(self.track)
-
-
-class Base(Parts, gc=False, kw_only=True, frozen=True):
-    """What ``tenant_id`` (or its ``subject``) used in the period of ``start`` at offsets below ``since``."""
-
-    track: Track
-    since: int
-    tenant_id: str
     start: datetime
-
-    @property
-    def key(self) -> bytes:
-        return BASE_PREFIX + _encode([*self.track, self.tenant_id])
-
-
-class BaseEnd(Struct, gc=False, kw_only=True, frozen=True):
-    """All bases of ``track`` with this ``since`` lie before this record."""
-
-    track: Track
     since: int
 
     @property
-    def key(self) -> bytes:
-        return BASE_END_PREFIX + _encode(self.track)
+    def key(self) -> CounterKey:
+        return CounterKey(self.tenant_id, self.metric, self.subject, self.calendar, self.start)
 
 
 def value_of(aggregation: Aggregation, parts: Parts) -> int:

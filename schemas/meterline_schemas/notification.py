@@ -62,13 +62,18 @@ class ThresholdCrossed(Struct, kw_only=True, omit_defaults=True):
 
 
 class BillingThresholdExceeded(Struct, kw_only=True):
-    """Data of ``billing.threshold_exceeded``: the form that requirement document 4 names, numbers as JSON numbers."""
+    """Data of ``billing.threshold_exceeded``: the form that requirement document 4 names, numbers as JSON numbers.
+
+    ``thresholdId`` and ``percent`` (80 warns, 100 alerts) are ours.
+    """
 
     companyId: str
     metric: str
     currentUsage: msgspec.Raw
     threshold: msgspec.Raw
     estimatedCost: msgspec.Raw
+    thresholdId: str
+    percent: msgspec.Raw
 
 
 class UsageAggregated(Struct, kw_only=True):

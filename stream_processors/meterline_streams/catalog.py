@@ -8,6 +8,7 @@ from threading import Lock
 
 from meterline_schemas.catalog import Book, Metric
 from meterline_schemas.kafka_log import LogReader
+from meterline_streams.limits import Limits
 
 log = logging.getLogger("meterline.streams")
 
@@ -19,6 +20,7 @@ class Catalog:
         self._topic = topic
         self._lock = Lock()
         self.book = Book()
+        self.limits = Limits(self.book, 1)
 
     @property
     def metrics(self) -> Mapping[str, Metric]:
@@ -39,3 +41,4 @@ class Catalog:
                     log.warning("record %d of the config topic is passed over: %s", record.offset, problem)
             if book is not None:
                 self.book = book
+                self.limits = Limits(book, book.partitions or 1)

@@ -15,6 +15,7 @@ from typing import Final
 PLACES: Final = (
     "before_begin",
     "after_state",
+    "after_counters",
     "after_ids",
     "after_accepted",
     "after_watermark",

@@ -169,6 +169,8 @@ class Judge:
         metric = metrics.get(event.metric)
         if metric is None:
             raise InvalidLine(Reason.UNKNOWN_METRIC, f"metric {event.metric[:100]!r} is not defined")
+        if metric.tenant_id and metric.tenant_id != event.tenant_id:
+            raise InvalidLine(Reason.UNKNOWN_METRIC, f"metric {metric.key!r} is another tenant's")
         if nano < 0 and not metric.allow_negative:
             raise InvalidLine(Reason.QUANTITY_OUT_OF_RANGE, f"metric {metric.key} takes no negative quantities")
         timestamp = event.timestamp

@@ -25,6 +25,7 @@ from meterline_schemas.catalog import Metric
 from meterline_schemas.event import AcceptedEvent
 from meterline_schemas.reject import Reason, Reject
 from meterline_streams import windows
+from meterline_streams.counters import Counters
 from meterline_streams.dedupe import IdIndex, digest, entries_from, entries_of
 from meterline_streams.judge import Bounds, Judge, SourceRecord, Verdicts, instant
 from meterline_streams.plain import PlainJudge
@@ -88,7 +89,7 @@ class Changes:
 
 
 @dataclass(frozen=True)
-class Limits:
+class TimeRules:
     """The time rules in milliseconds. ``margin`` keeps an on-time event's id inside the horizon (see ``_bounds``)."""
 
     accept_past: int
@@ -97,7 +98,7 @@ class Limits:
     margin: int
 
     @classmethod
-    def of(cls, accept_past: timedelta, accept_future: timedelta, horizon: timedelta) -> Limits:
+    def of(cls, accept_past: timedelta, accept_future: timedelta, horizon: timedelta) -> TimeRules:
         future = _ms(accept_future)
         return cls(_ms(accept_past), future, _ms(horizon), future + max(_ms(horizon) // 72, 1))
 
@@ -116,10 +117,11 @@ def _ms(duration: timedelta) -> int:
 class PartitionMemory:
     """One partition's ids, hours and watermark. ``fold`` mutates it: after a failed checkpoint it is worthless."""
 
-    def __init__(self, topic: str, partition: int, partitions: int, limits: Limits) -> None:
+    def __init__(self, topic: str, partition: int, partitions: int, limits: TimeRules) -> None:
         self.partition = partition
         self.watermark = Watermark()
         self.hours: Hours = {}
+        self.counters = Counters(partition, partitions)
         self._pairs: dict[Pair, Pair] = {}
         self._limits = limits
         self._plain = PlainJudge(partition, partitions)
@@ -205,6 +207,7 @@ class PartitionMemory:
             candidates = list(compress(candidates, flags))
             entries = entries[fresh]
         self._changed += windows.fold(self.hours, self._pairs, candidates, quantities, version)
+        self.counters.count(candidates, quantities, records[0].offset, version)
         self._new_ids.append(entries)
         return candidates
 

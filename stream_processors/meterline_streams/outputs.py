@@ -8,8 +8,10 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from meterline_schemas import topics
+from meterline_schemas.counter import Base, Counter
 from meterline_schemas.progress import Progress
 from meterline_schemas.total import Total
+from meterline_streams.counters import Counters, Settled
 from meterline_streams.judge import instant
 from meterline_streams.memory import Changes, Counted, PartitionMemory, Watermark
 from meterline_streams.windows import Pair, cell_of, hour_of, hour_start, total_of
@@ -24,6 +26,8 @@ BYTES_PER_RECORD: Final = 512 * 1024
 _encoder: Final = msgspec.json.Encoder()
 _total_decoder: Final = msgspec.json.Decoder(Total)
 _watermark_decoder: Final = msgspec.json.Decoder(Watermark)
+_counter_decoder: Final = msgspec.json.Decoder(Counter)
+_base_decoder: Final = msgspec.json.Decoder(Base)
 
 
 class Output(NamedTuple):
@@ -51,6 +55,16 @@ def state_of_ids(changes: Changes) -> Iterator[Output]:
         yield Output(topics.STATE, key, value)
     for key in changes.dropped_chunks:
         yield Output(topics.STATE, key, None)
+
+
+def counters(settled: Settled) -> Iterator[Output]:
+    """Counters that changed, the removal of closed ones, and what is to be told."""
+    for counter in settled.counters:
+        yield Output(topics.COUNTERS, counter.key.record_key(), _encoder.encode(counter))
+    for key in settled.closed:
+        yield Output(topics.COUNTERS, key.record_key(), None)
+    for notification in settled.notifications:
+        yield Output(topics.NOTIFICATIONS, notification.tenant_id.encode(), notification.encode())
 
 
 def verdicts(counted: Counted) -> Iterator[Output]:
@@ -127,3 +141,20 @@ def restore(memory: PartitionMemory, records: Iterable[tuple[bytes, bytes | None
         total = _total_decoder.decode(value)
         memory.restore_cell((total.tenant_id, total.metric), hour_of(total.hour), cell_of(total))
     return found
+
+
+def restore_counters(counters: Counters, records: Iterable[tuple[bytes, bytes | None]]) -> None:
+    """Take the records of ``usage.counters`` back into memory: the last of each key."""
+    newest = dict(records)
+    for value in newest.values():
+        if value is not None:
+            counters.restore(_counter_decoder.decode(value))
+
+
+def read_base(value: bytes) -> Base:
+    """A record of ``usage.bases``.
+
+    Raises:
+        msgspec.DecodeError: it is none.
+    """
+    return _base_decoder.decode(value)

@@ -8,7 +8,8 @@ A checkpoint, in this order:
  1. begin;
  2. judge and fold the pending records, a small batch at a time so that its objects stay in the processor's cache, and
     write its verdicts; the watermark is the last offset + 1;
- 3. write ids, hours, totals, progress and the watermark: all of it to this partition's number;
+ 3. hold the counters that changed against their limits, once;
+    write ids, hours, totals, counters, alerts, progress and the watermark: all of it to this partition's number;
  4. deliver forwarded lines with the plain producer: before the commit, so that a crash repeats rather than loses them;
  5. commit; only then may the source records be acknowledged.
 Any failure from 1 on leaves memory ahead of the log: the caller must end the process, nothing is repaired in place.
@@ -16,13 +17,19 @@ Any failure from 1 on leaves memory ahead of the log: the caller must end the pr
 
 from __future__ import annotations
 
+import logging
+from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import closing
+from datetime import datetime
 from threading import Lock
 from typing import Any, Final
 
+import msgspec
 from confluent_kafka import KafkaException, Producer
 
 from meterline_schemas import topics
+from meterline_schemas.counter import Base
 from meterline_schemas.errors import UnavailableError
 from meterline_schemas.kafka_log import KafkaLog, group_offset
 from meterline_streams import outputs
@@ -31,8 +38,10 @@ from meterline_streams.errors import EventsLostError, StateMissingError
 from meterline_streams.failpoints import reach
 from meterline_streams.forward import Forward, Forwarder
 from meterline_streams.judge import SourceRecord
-from meterline_streams.memory import Limits, PartitionMemory
+from meterline_streams.memory import PartitionMemory, TimeRules
 from meterline_streams.settings import StreamSettings
+
+log = logging.getLogger("meterline.streams")
 
 _TIMEOUT: Final = 30.0  # seconds that a broker may take to answer before the process ends
 _BATCH_BYTES: Final = 256 * 1024  # of records judged together
@@ -59,8 +68,10 @@ class Partition:
         self._catalog = catalog
         self._forwarder = forwarder
         self._turn = turn
-        limits = Limits.of(settings.accept_past, settings.accept_future, settings.horizon)
-        self._memory = PartitionMemory(topics.EVENTS, number, partitions, limits)
+        rules = TimeRules.of(settings.accept_past, settings.accept_future, settings.horizon)
+        self._memory = PartitionMemory(topics.EVENTS, number, partitions, rules)
+        self._bases: deque[Base] = deque()  # read by one thread, added by another
+        self._bases_log: KafkaLog | None = None
         self._producer = Producer(self._producer_config())
 
     @property
@@ -91,20 +102,42 @@ class Partition:
                 raise EventsLostError(self._topic(topics.EVENTS), self.number, self.next_offset, start)
             self._memory.skip_to(start)
 
-    def checkpoint(self, records: Sequence[SourceRecord]) -> None:
-        """Judge, count and commit ``records``, which begin at the watermark: steps 1 to 5 above."""
+    def is_due(self, now: datetime) -> bool:
+        """Whether a checkpoint without records has something to write: limits changed, or a period ended."""
+        return bool(self._bases) or self._memory.counters.is_due(self._catalog.limits, now)
+
+    def look_for_bases(self) -> None:
+        """Read what counters that began in the midst of a period lack, as far as it is told."""
+        if not self._memory.counters.incomplete:
+            return
+        if self._bases_log is None:
+            self._bases_log = self._log(topics.BASES)
+        for record in self._bases_log.read_to_end():
+            if record.value is not None:
+                try:
+                    self._bases.append(outputs.read_base(record.value))
+                except msgspec.DecodeError as error:
+                    log.warning("record %d of %s is passed over: %s", record.offset, topics.BASES, error)
+
+    def checkpoint(self, records: Sequence[SourceRecord], now: datetime) -> None:
+        """Judge, count and commit ``records``, which begin at the watermark, if there are any: steps 1 to 5 above."""
         flush = self._producer.flush
+        counters = self._memory.counters
         reach("before_begin")
         self._producer.begin_transaction()
         with self._turn:
+            counters.begin(self._catalog.limits, self.next_offset, now)
             forwards = self._count(records)
+            counters.add_bases([self._bases.popleft() for _ in range(len(self._bases))])
             changes = self._memory.changes()
             reach("after_accepted", flush)
             self._write(outputs.state_of_ids(changes))
             reach("after_ids", flush)
             self._write(outputs.state_of_hours(self.number, changes))
             reach("after_state", flush)
-            self._write(outputs.progress(self.number, changes.watermark))
+            self._write(outputs.counters(counters.settle()))
+            reach("after_counters", flush)
+            self._write(outputs.progress(self.number, changes.watermark) if records else ())
             reach("after_watermark", flush)
         self._forwarder.deliver(self.number, forwards)
         reach("before_commit", flush)
@@ -114,7 +147,7 @@ class Partition:
     def _count(self, records: Sequence[SourceRecord]) -> list[Forward]:
         """Judge and fold, and write the verdicts; lines that belong elsewhere are returned."""
         forwards: list[Forward] = []
-        version = records[-1].offset + 1
+        version = records[-1].offset + 1 if records else 0
         for batch in _batches(records):
             judged = self._memory.judge(batch, self._catalog.metrics)
             if judged.names_unknown_metric:
@@ -133,6 +166,8 @@ class Partition:
         """Let go of the partition; whatever was not committed never happened."""
         self._producer.purge()
         self._producer.flush(1)
+        if self._bases_log is not None:
+            self._bases_log.close()
 
     def _write(self, records: Any) -> None:
         produce = self._producer.produce
@@ -146,11 +181,10 @@ class Partition:
         self._producer.poll(0)
 
     def _restore(self) -> bool:
-        log = self._log(topics.STATE)
-        try:
-            return outputs.restore(self._memory, ((r.key, r.value) for r in log.read_to_end() if r.key is not None))
-        finally:
-            log.close()
+        with closing(self._log(topics.COUNTERS)) as log:
+            outputs.restore_counters(self._memory.counters, _keyed(log))
+        with closing(self._log(topics.STATE)) as log:
+            return outputs.restore(self._memory, _keyed(log))
 
     def _refuse_to_recount(self) -> None:
         state, events = self._topic(topics.STATE), self._topic(topics.EVENTS)
@@ -191,6 +225,10 @@ class Partition:
             "queue.buffering.max.kbytes": 262_144,
             "log_level": 3,
         }
+
+
+def _keyed(log: KafkaLog) -> Iterator[tuple[bytes, bytes | None]]:
+    return ((record.key, record.value) for record in log.read_to_end() if record.key is not None)
 
 
 def _batches(records: Sequence[SourceRecord]) -> Iterator[Sequence[SourceRecord]]:

@@ -81,7 +81,7 @@ class PlainJudge:
             return None
         labels = [*filter(None, subjects), *filter(None, sources)]
         if not (
-            metrics.keys() >= set(names)
+            _are_for_all(set(names), metrics)
             and bounds.oldest <= earliest
             and latest <= bounds.newest
             and "".join(ids).isprintable()
@@ -117,6 +117,10 @@ class PlainJudge:
             self._tenants.clear()
         self._tenants |= tenants
         return True
+
+
+def _are_for_all(names: set[str], metrics: Mapping[str, Metric]) -> bool:
+    return all((metric := metrics.get(name)) is not None and not metric.tenant_id for name in names)
 
 
 def _may_be_negative(names: Sequence[str], nanos: Sequence[int], metrics: Mapping[str, Metric]) -> bool:

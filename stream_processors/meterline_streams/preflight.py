@@ -13,7 +13,7 @@ from meterline_schemas.settings import KafkaSettings
 from meterline_streams.errors import WrongTopicError
 
 _TIMEOUT: Final = 30.0
-_NEEDED: Final = (topics.EVENTS, topics.ACCEPTED, topics.REJECTED, topics.TOTALS, topics.STATE)
+_NEEDED: Final = tuple(topic.name for topic in topics.TOPICS if topic.partitioned == "like_events")
 
 
 def check_topics(settings: KafkaSettings, written_down: int | None) -> int:

@@ -26,8 +26,8 @@ class StreamSettings(KafkaSettings, JudgeSettings):
     )
     pending_bytes: Annotated[int, Field(ge=1024, description="of all partitions' records waiting")] = 32 * 1024 * 1024
     catalog_seconds: Annotated[
-        float, Field(gt=0, description="between two looks for changed metrics; an unknown one is looked up at once")
-    ] = 5.0
+        float, Field(gt=0, description="between two looks for changes; an unknown metric is looked up at once")
+    ] = 1.0
     session_seconds: Annotated[float, Field(ge=6, le=300)] = 10.0
     transaction_seconds: Annotated[float, Field(ge=1, le=900)] = 15.0
     stall_seconds: Annotated[float, Field(gt=0, description="lag without a checkpoint for so long fails health")] = 60.0

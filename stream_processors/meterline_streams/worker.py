@@ -14,6 +14,7 @@ import os
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from threading import Lock
 from typing import Any, Final
 
@@ -140,6 +141,8 @@ class Worker:
             slot.revoked = True
             self._release(slot.drain()[2])
         running = [slot.running for slot in slots if slot.running is not None]
+        if self._looking is not None:
+            running.append(self._looking)
         if running:
             await asyncio.wait(running)
         for slot in slots:
@@ -169,7 +172,7 @@ class Worker:
     # checkpoints
 
     async def tick(self) -> None:
-        """Called a few times a second: open what was assigned, checkpoint what waits, look for changed metrics."""
+        """Called a few times a second: open what was assigned, checkpoint what waits, look for changes."""
         for number in self._assigned - self._slots.keys() - self._opening.keys():
             task = asyncio.create_task(self._open(number))
             task.add_done_callback(_end_on_error)
@@ -177,18 +180,21 @@ class Worker:
         for slot in list(self._slots.values()):
             if slot.awaited and now - slot.last_seek >= _SEEK_AGAIN_SECONDS:
                 await self._go_back(slot)
-            if slot.records and now - slot.last_checkpoint >= self._settings.checkpoint_seconds:
-                self._start_checkpoint(slot)
+            if now - slot.last_checkpoint >= self._settings.checkpoint_seconds:
+                self._start_checkpoint(slot, empty=slot.partition.is_due(datetime.now(UTC)))
         if self._looking is None and now - self._looked >= self._settings.catalog_seconds:
-            self._looking = asyncio.create_task(self._look_for_metrics())
+            self._looking = asyncio.create_task(self._look_around())
 
-    async def _look_for_metrics(self) -> None:
+    async def _look_around(self) -> None:
         await self._in_thread(self._catalog.refresh)
+        for slot in list(self._slots.values()):
+            if not slot.revoked:
+                await self._in_thread(slot.partition.look_for_bases)
         self._looked = time.monotonic()
         self._looking = None
 
-    def _start_checkpoint(self, slot: Slot) -> None:
-        if slot.running is None and slot.records and not slot.revoked:
+    def _start_checkpoint(self, slot: Slot, *, empty: bool = False) -> None:
+        if slot.running is None and (slot.records or empty) and not slot.revoked:
             slot.running = asyncio.create_task(self._checkpoint(slot))
 
     async def _checkpoint_now(self, slot: Slot) -> None:
@@ -201,7 +207,7 @@ class Worker:
     async def _checkpoint(self, slot: Slot) -> None:
         started = time.monotonic()
         records, events, size = slot.drain()
-        await self._in_thread(slot.partition.checkpoint, records)
+        await self._in_thread(slot.partition.checkpoint, records, datetime.now(UTC))
         slot.last_checkpoint = time.monotonic()
         slot.running = None
         self._release(size)

@@ -18,10 +18,10 @@ from meterline_schemas import topics
 from meterline_schemas.catalog import Metric
 from meterline_streams import outputs
 from meterline_streams.judge import SourceRecord, instant
-from meterline_streams.memory import LONGEST_RUN, SMALL_CHUNK, Changes, Counted, Limits, PartitionMemory
+from meterline_streams.memory import LONGEST_RUN, SMALL_CHUNK, Changes, Counted, TimeRules, PartitionMemory
 
 METRICS = {name: Metric(key=name, allow_negative=True) for name in ("a", "b")}
-LIMITS = Limits.of(timedelta(days=35), timedelta(minutes=5), timedelta(hours=6))
+LIMITS = TimeRules.of(timedelta(days=35), timedelta(minutes=5), timedelta(hours=6))
 START = 1_795_000_000_000  # milliseconds: some November
 HOUR = 3_600_000
 

@@ -3,7 +3,8 @@
 1. take the turn: a transaction with one id for all writers, which ends whoever held it before;
 2. read the topic to its end;
 3. decide, purely, what to write;
-4. write and commit. A writer that lost its turn in between fails here, and nothing of it was written: it begins again.
+4. write it, and what is to be told of it, and commit. A writer that lost its turn in between fails here, and nothing
+   of it was written: it begins again.
 """
 
 from __future__ import annotations
@@ -18,8 +19,12 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 from meterline_schemas import topics
 from meterline_schemas.catalog.book import Book
 from meterline_schemas.catalog.entry import Entry
+from meterline_schemas.catalog.metric import Metric
 from meterline_schemas.errors import UnavailableError
 from meterline_schemas.kafka_log import KafkaLog
+from meterline_schemas.notification import MetricChanged, Notification, Type, notification
+from meterline_schemas.partitioning import partition_of
+from meterline_schemas.periods import FIRST
 from meterline_schemas.settings import KafkaSettings
 
 _TIMEOUT: Final = 30.0
@@ -98,5 +103,18 @@ class Store:
             producer.begin_transaction()
             for entry, deleted in writes:
                 producer.produce(self._topic, None if deleted else entry.encode(), entry.record_key, 0)
+                if isinstance(entry, Metric) and book.partitions:
+                    told = announcement(entry, deleted=deleted)
+                    home = partition_of(told.tenant_id, book.partitions)
+                    key = told.tenant_id.encode()
+                    producer.produce(self._kafka.topic(topics.NOTIFICATIONS), told.encode(), key, home)
             producer.commit_transaction(_TIMEOUT)
         return results
+
+
+def announcement(metric: Metric, *, deleted: bool) -> Notification:
+    """What is told of a metric that was defined, changed or deleted."""
+    type = Type.METRIC_DELETED if deleted else Type.METRIC_DEFINED if metric.version == 1 else Type.METRIC_UPDATED
+    at = metric.changed_at or FIRST
+    data = MetricChanged(metric=metric.model_dump(mode="json"))
+    return notification(type, at, metric.tenant_id, data, (metric.key, str(metric.version), at.isoformat()))

@@ -1,0 +1,347 @@
+"""Counters of what is limited: usage of a tenant or subject in the running period, late events included.
+
+The walk of an event that counts: its tenant and metric lead to the lanes that watch them, if any; each lane's counter
+of the period that the event lies in takes it in. With each checkpoint the counters that changed are held against their
+limits, once, and written; those whose period has ended are closed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final, NamedTuple
+
+from meterline_schemas.catalog import Aggregation
+from meterline_schemas.catalog.book import Scope
+from meterline_schemas.counter import Base, Counter, CounterKey, Fired
+from meterline_schemas.event import AcceptedEvent
+from meterline_schemas.notification import Notification
+from meterline_schemas.partitioning import partition_of
+from meterline_schemas.periods import FIRST, LAST
+from meterline_schemas.quantity import exact_nano, format_nano
+from meterline_streams import alerts
+from meterline_streams.limits import Limits, Watch
+from meterline_streams.windows import Pair
+
+CLOSE_AFTER: Final = timedelta(minutes=5)
+"""A period is closed so long after its end: what comes later counts for the bill, and not for its alerts."""
+
+
+@dataclass(slots=True)
+class Running:
+    """A counter in memory, in nano-units. ``fired``: (threshold, step) to the limit that the step was of."""
+
+    start: datetime
+    end: datetime
+    since: int
+    complete: bool
+    count: int = 0
+    sum: int = 0
+    min: int = 0
+    max: int = 0
+    last: int = 0
+    last_timestamp: datetime = FIRST
+    last_id: str = ""
+    version: int = 0
+    fired: dict[tuple[str, str], str] = field(default_factory=dict)
+    waiting: bool = False  # for the next checkpoint
+
+
+@dataclass(slots=True)
+class Lane:
+    """One scope in one calendar, with the counters of its open periods; ``current`` is the one last counted into."""
+
+    scope: Scope
+    watch: Watch
+    runs: list[Running] = field(default_factory=list)
+    current: Running | None = None
+
+    def key(self, run: Running) -> CounterKey:
+        return CounterKey(*self.scope, self.watch.name, run.start)
+
+
+class Lanes(NamedTuple):
+    """The lanes of a tenant and metric: of the tenant as a whole, and of each of its subjects that is watched."""
+
+    whole: tuple[Lane, ...]
+    subjects: Mapping[str, tuple[Lane, ...]]
+
+
+class Settled(NamedTuple):
+    """What a checkpoint writes of counters: the changed, the keys of the closed, and what is to be told."""
+
+    counters: list[Counter]
+    closed: list[CounterKey]
+    notifications: list[Notification]
+
+
+_NOBODY: Final = Lanes((), {})
+
+
+class Counters:
+    """The counters of one partition."""
+
+    def __init__(self, partition: int, partitions: int) -> None:
+        self._partition = partition
+        self._partitions = partitions
+        self._limits: Limits | None = None
+        self._lanes: dict[Pair, Lanes] = {}
+        self._waiting: list[tuple[Lane, Running]] = []
+        self._gone: list[tuple[Lane, Running]] = []  # of limits that are no more
+        self._restored: dict[tuple[Scope, str], list[Running]] = {}
+        self._incomplete: list[tuple[Lane, Running]] = []
+        self._next_close = LAST
+        self._now = FIRST
+
+    @property
+    def incomplete(self) -> bool:
+        """Whether a counter waits for its base."""
+        return bool(self._incomplete)
+
+    def is_due(self, limits: Limits, now: datetime) -> bool:
+        """Whether there is something to settle although no event came."""
+        return limits is not self._limits or now >= self._next_close or bool(self._waiting)
+
+    def begin(self, limits: Limits, offset: int, now: datetime) -> None:
+        """Begin a checkpoint at ``offset``. Where ``limits`` are new, counters that are still watched go on under them.
+
+        ``now`` decides which periods are closed, whatever the time of what is counted.
+        """
+        self._now = max(self._now, now)
+        if limits is self._limits:
+            return
+        self._limits = limits
+        self._put_back()
+        for scope in limits.scopes(self._partition):
+            lanes = self._lanes_of(scope[:2])
+            for lane in lanes.subjects.get(scope[2], ()) if scope[2] else lanes.whole:
+                self._run_of(lane, self._now, offset)
+        self._look_for_close()
+
+    def _put_back(self) -> None:
+        """Every counter into the lane of its scope and calendar; those without one are to end."""
+        limits = self._limits
+        assert limits is not None  # noqa: S101
+        for lane, run in self._all():
+            self._restored.setdefault((lane.scope, lane.watch.name), []).append(run)
+        scopes = [scope for scope, _calendar in self._restored]
+        self._lanes, self._waiting = {}, []
+        for tenant, metric, _subject in scopes:
+            self._lanes_of((tenant, metric))
+        for (scope, calendar), runs in self._restored.items():
+            lane = Lane(scope, limits.nothing(scope[1], calendar), runs)
+            self._gone += [(lane, run) for run in runs]
+        self._restored = {}
+        everything = list(self._all())
+        self._incomplete = [(lane, run) for lane, run in everything if not run.complete]
+        for lane, run in everything:
+            run.waiting = False
+            self._wait(lane, run)
+
+    def count(self, events: Iterable[AcceptedEvent], quantities: Iterable[int], offset: int, version: int) -> None:
+        """Count accepted events; ``offset`` is the first of their batch, ``version`` that of its checkpoint."""
+        limits = self._limits
+        if limits is None or not limits.metrics:
+            return
+        followed, found = limits.metrics, self._lanes
+        for event, quantity in zip(events, quantities, strict=True):
+            if event.metric not in followed:
+                continue
+            lanes = found.get((event.tenant_id, event.metric))
+            if lanes is None:
+                lanes = self._lanes_of((event.tenant_id, event.metric))
+            for lane in lanes.whole:
+                self._count_into(lane, event, quantity, offset, version)
+            if lanes.subjects and event.subject in lanes.subjects:
+                for lane in lanes.subjects[event.subject]:
+                    self._count_into(lane, event, quantity, offset, version)
+
+    def add_bases(self, bases: Iterable[Base]) -> None:
+        """Complete the counters that these are for; bases of others are passed over."""
+        incomplete = {lane.key(run): (lane, run) for lane, run in self._incomplete}
+        for base in bases:
+            lane, run = incomplete.get(base.key, (None, None))
+            if lane is None or run is None or run.complete or base.since != run.since:
+                continue
+            if base.count:
+                _merge(run, base)
+            run.complete = True
+            self._wait(lane, run)
+        self._incomplete = [(lane, run) for lane, run in self._incomplete if not run.complete]
+
+    def settle(self) -> Settled:
+        """Close what has ended, and hold what changed against its limits."""
+        now = self._now
+        settled = Settled([], [], [])
+        ended = self._close_ended() if now >= self._next_close else []
+        for lane, run in ended:
+            settled.notifications.extend(alerts.resolved(lane, run, now, "period_ended"))
+            settled.closed.append(lane.key(run))
+        for lane, run in self._gone:
+            settled.notifications.extend(alerts.resolved(lane, run, now, "threshold_deleted"))
+            settled.closed.append(lane.key(run))
+        self._gone = []
+        for lane, run in self._waiting:
+            run.waiting = False
+            settled.notifications.extend(alerts.of(lane, run, now))
+            settled.counters.append(self._counter(lane, run))
+        self._waiting = []
+        return settled
+
+    def restore(self, counter: Counter) -> None:
+        """Take back what was written; ``adopt`` puts it in its place."""
+        run = Running(
+            counter.start,
+            counter.end,
+            counter.since,
+            counter.complete,
+            counter.count,
+            exact_nano(counter.sum),
+            exact_nano(counter.min),
+            exact_nano(counter.max),
+            exact_nano(counter.last),
+            counter.last_timestamp or FIRST,
+            counter.last_id,
+            counter.version,
+            {(fired.threshold_id, fired.step): fired.limit for fired in counter.fired},
+        )
+        scope = (counter.tenant_id, counter.metric, counter.subject)
+        self._restored.setdefault((scope, counter.calendar), []).append(run)
+
+    def _count_into(self, lane: Lane, event: AcceptedEvent, quantity: int, offset: int, version: int) -> None:
+        run, timestamp = lane.current, event.timestamp
+        if run is None or not run.start <= timestamp < run.end:
+            run = self._run_of(lane, timestamp, offset)
+            if run is None:
+                return
+        run.version = version
+        if run.count == 0:
+            run.min = run.max = quantity
+        run.count += 1
+        run.sum += quantity
+        if quantity < run.min:
+            run.min = quantity
+        elif quantity > run.max:
+            run.max = quantity
+        if timestamp > run.last_timestamp or (timestamp == run.last_timestamp and event.id > run.last_id):
+            run.last, run.last_timestamp, run.last_id = quantity, timestamp, event.id
+        if not run.waiting:
+            self._wait(lane, run)
+
+    def _run_of(self, lane: Lane, timestamp: datetime, offset: int) -> Running | None:
+        """The counter of the period that ``timestamp`` lies in; None where that is closed."""
+        for run in lane.runs:
+            if run.start <= timestamp < run.end:
+                lane.current = run
+                return run
+        start, end = lane.watch.calendar.bounds(timestamp)
+        if end != LAST and end + CLOSE_AFTER <= self._now:
+            return None
+        run = Running(start, end, offset, complete=offset == 0 or start >= lane.watch.known_since)
+        lane.runs.append(run)
+        lane.current = run
+        self._wait(lane, run)
+        if not run.complete:
+            self._incomplete.append((lane, run))
+        if end != LAST:
+            self._next_close = min(self._next_close, end + CLOSE_AFTER)
+        return run
+
+    def _lanes_of(self, pair: Pair) -> Lanes:
+        limits = self._limits
+        assert limits is not None  # noqa: S101 - nothing is counted before limits are adopted
+        found = self._lanes.get(pair)
+        if found is not None:
+            return found
+        tenant, metric = pair
+        found = _NOBODY
+        if partition_of(tenant, self._partitions) == self._partition:
+            whole = self._lanes_for((tenant, metric, ""))
+            subjects = {
+                subject: self._lanes_for((tenant, metric, subject)) for subject in limits.subjects(tenant, metric)
+            }
+            if whole or subjects:
+                found = Lanes(whole, subjects)
+        self._lanes[pair] = found
+        return found
+
+    def _lanes_for(self, scope: Scope) -> tuple[Lane, ...]:
+        limits = self._limits
+        assert limits is not None  # noqa: S101
+        return tuple(Lane(scope, watch, self._restored.pop((scope, watch.name), [])) for watch in limits.watches(scope))
+
+    def _close_ended(self) -> list[tuple[Lane, Running]]:
+        ended = [(lane, run) for lane, run in self._all() if run.end != LAST and run.end + CLOSE_AFTER <= self._now]
+        for lane, run in ended:
+            lane.runs.remove(run)
+            if lane.current is run:
+                lane.current = None
+            if lane.watch.aggregation is Aggregation.TIME_WEIGHTED and run.complete and run.last_id:
+                self._hold_level(lane, run)
+        gone = {id(run) for _lane, run in ended}
+        self._waiting = [(lane, run) for lane, run in self._waiting if id(run) not in gone]
+        self._incomplete = [(lane, run) for lane, run in self._incomplete if id(run) not in gone]
+        self._look_for_close()
+        return ended
+
+    def _hold_level(self, lane: Lane, before: Running) -> None:
+        """A gauge's reading holds on in the period after."""
+        run = self._run_of(lane, self._now, before.since)
+        if run is not None and not run.last_id:
+            run.complete, run.version = True, before.version
+            run.last, run.last_timestamp, run.last_id = before.last, before.last_timestamp, before.last_id
+            self._incomplete = [(other, each) for other, each in self._incomplete if each is not run]
+
+    def _wait(self, lane: Lane, run: Running) -> None:
+        if not run.waiting:
+            run.waiting = True
+            self._waiting.append((lane, run))
+
+    def _all(self) -> Iterable[tuple[Lane, Running]]:
+        for lanes in self._lanes.values():
+            for lane in lanes.whole:
+                for run in lane.runs:
+                    yield lane, run
+            for watched in lanes.subjects.values():
+                for lane in watched:
+                    for run in lane.runs:
+                        yield lane, run
+
+    def _look_for_close(self) -> None:
+        ends = (run.end for _lane, run in self._all() if run.end != LAST)
+        end = min(ends, default=LAST)
+        self._next_close = end if end == LAST else end + CLOSE_AFTER
+
+    def _counter(self, lane: Lane, run: Running) -> Counter:
+        tenant, metric, subject = lane.scope
+        return Counter(
+            tenant_id=tenant,
+            metric=metric,
+            subject=subject,
+            calendar=lane.watch.name,
+            start=run.start,
+            end=run.end,
+            kafka_partition=self._partition,
+            since=run.since,
+            version=run.version,
+            complete=run.complete,
+            count=run.count,
+            sum=format_nano(run.sum),
+            min=format_nano(run.min),
+            max=format_nano(run.max),
+            last=format_nano(run.last),
+            last_timestamp=run.last_timestamp if run.last_id else None,
+            last_id=run.last_id,
+            fired=tuple(Fired(threshold, step, limit) for (threshold, step), limit in run.fired.items()),
+        )
+
+
+def _merge(run: Running, base: Base) -> None:
+    least, most = exact_nano(base.min), exact_nano(base.max)
+    run.min = min(run.min, least) if run.count else least
+    run.max = max(run.max, most) if run.count else most
+    run.count += base.count
+    run.sum += exact_nano(base.sum)
+    if base.last_timestamp is not None and (base.last_timestamp, base.last_id) > (run.last_timestamp, run.last_id):
+        run.last, run.last_timestamp, run.last_id = exact_nano(base.last), base.last_timestamp, base.last_id

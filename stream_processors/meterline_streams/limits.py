@@ -1,0 +1,136 @@
+"""What is limited, for whom: the catalog's quotas and thresholds as the stream holds usage against them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Final, NamedTuple
+
+from meterline_schemas.catalog import Aggregation, Book, Quota, Threshold
+from meterline_schemas.catalog.book import Scope, counts_in_stream
+from meterline_schemas.partitioning import partition_of
+from meterline_schemas.periods import FIRST, Calendar, Period
+from meterline_schemas.quantity import NANO
+
+SURELY_KNOWN: Final = timedelta(minutes=10)
+"""A worker has taken over a changed catalog for longer than an event may be ahead of its time (``accept_future``)."""
+
+_RISING: Final = {Aggregation.COUNT, Aggregation.MAX}
+
+
+class Step(NamedTuple):
+    """A step of a threshold: reached from ``level`` on (nano-units). ``limit`` is what ``percent`` is of."""
+
+    threshold: Threshold
+    percent: Decimal
+    limit: Decimal
+    level: int
+
+
+@dataclass(frozen=True)
+class Watch:
+    """One calendar in which a scope's usage is counted, and the steps that it is held against.
+
+    ``known_since``: a period that begins later was counted from its beginning. ``only_rises``: a part of the usage is
+    never more than all of it.
+    """
+
+    calendar: Calendar
+    name: str  # of the calendar
+    aggregation: Aggregation
+    steps: tuple[Step, ...]
+    quota: Quota | None
+    known_since: datetime
+    only_rises: bool
+
+
+class Limits:
+    """All limits of a catalog. Made once for each change of it, and shared by the partitions of a worker."""
+
+    def __init__(self, book: Book, partitions: int) -> None:
+        self._book = book
+        self._special: set[tuple[str, str]] = set()  # tenants with limits of their own, and the metric
+        self._subjects: dict[tuple[str, str], set[str]] = {}
+        self._scopes: dict[int, set[Scope]] = {}
+        self._for_all: dict[str, tuple[Watch, ...]] = {}
+        entries: list[Quota | Threshold] = [*book.all(Quota), *book.all(Threshold)]
+        entries = [entry for entry in entries if entry.metric in book.metrics]
+        entries = [entry for entry in entries if counts_in_stream(book.metrics[entry.metric].aggregation)]
+        self.metrics = frozenset(entry.metric for entry in entries)
+        homes: dict[str, int] = {}
+        for entry in entries:
+            tenant, metric, subject = entry.scope
+            if not tenant:
+                continue
+            if tenant not in homes:
+                homes[tenant] = partition_of(tenant, partitions)
+            self._scopes.setdefault(homes[tenant], set()).add(entry.scope)
+            if subject:
+                self._subjects.setdefault((tenant, metric), set()).add(subject)
+            else:
+                self._special.add((tenant, metric))
+
+    def scopes(self, partition: int) -> Iterator[Scope]:
+        """The tenants and subjects of a partition that have limits of their own."""
+        return iter(self._scopes.get(partition, ()))
+
+    def subjects(self, tenant: str, metric: str) -> set[str]:
+        """The subjects of a tenant that have limits of their own."""
+        return self._subjects.get((tenant, metric), set())
+
+    def watches(self, scope: Scope) -> tuple[Watch, ...]:
+        """How a scope is watched; nothing where nothing limits it."""
+        tenant, metric, subject = scope
+        if subject or (tenant, metric) in self._special or self._book.tenant(tenant).id == tenant:
+            return self._watches(scope)
+        found = self._for_all.get(metric)
+        if found is None:
+            found = self._for_all[metric] = self._watches(("", metric, ""))
+        return found
+
+    def nothing(self, metric: str, calendar: str) -> Watch:
+        """What is left of a watch that ended: it has no steps."""
+        found = self._book.metrics.get(metric)
+        aggregation = found.aggregation if found is not None else Aggregation.SUM
+        return Watch(Calendar(Period.NEVER), calendar, aggregation, (), None, FIRST, only_rises=False)
+
+    def _watches(self, scope: Scope) -> tuple[Watch, ...]:
+        tenant, name, _subject = scope
+        book = self._book
+        metric = book.metrics.get(name)
+        if metric is None or name not in self.metrics:
+            return ()
+        quota, thresholds = book.quota(*scope), book.thresholds(*scope)
+        steps: dict[Calendar, list[Step]] = {}
+        if quota is not None:
+            steps[book.calendar(quota, tenant)] = []
+        for threshold in thresholds:
+            limit = threshold.amount if threshold.amount is not None else quota.included if quota is not None else None
+            if limit is not None:
+                steps.setdefault(book.calendar(threshold, tenant), []).extend(_steps(threshold, limit))
+        said = [entry.changed_at for entry in (quota, *thresholds, metric, book.tenant(tenant)) if entry is not None]
+        changed = max((at for at in said if at is not None), default=FIRST)
+        only_rises = metric.aggregation in _RISING or (
+            metric.aggregation is Aggregation.SUM and not metric.allow_negative
+        )
+        return tuple(
+            Watch(
+                calendar,
+                str(calendar),
+                metric.aggregation,
+                tuple(found),
+                quota if quota is not None and calendar == book.calendar(quota, tenant) else None,
+                changed + SURELY_KNOWN,
+                only_rises,
+            )
+            for calendar, found in steps.items()
+        )
+
+
+def _steps(threshold: Threshold, limit: Decimal) -> Iterator[Step]:
+    for percent in threshold.steps:
+        numerator, denominator = (limit * percent / 100).as_integer_ratio()
+        level = -(-numerator * NANO // denominator)
+        yield Step(threshold, percent, limit, max(level, 1))  # of a limit of 0 any usage is too much

@@ -1,0 +1,92 @@
+"""Writing the catalog: one change after the other, whoever makes it, on a real broker."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import msgspec
+import pytest
+
+from meterline_schemas import topics
+from meterline_schemas.catalog import Book, Metric, PartitionCount, Quota, RefusedError, changes
+from meterline_schemas.catalog.store import Store
+from meterline_schemas.kafka_log import KafkaLog
+from meterline_schemas.notification import Notification
+from meterline_schemas.partitioning import partition_of
+from meterline_schemas.settings import KafkaSettings
+from tests.support.streams import Streams
+
+REVIEWS = Metric(key="reviews", unit="review")
+
+
+@pytest.fixture
+def kafka_settings(kafka: str, prefix: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaSettings]:
+    with Streams(kafka, prefix, tmp_path_factory.mktemp("store"), partitions=2):
+        yield KafkaSettings(kafka=kafka, topic_prefix=prefix)
+
+
+def _told(settings: KafkaSettings, partition: int) -> list[Notification]:
+    log = KafkaLog(settings.client(), settings.topic(topics.NOTIFICATIONS), partition)
+    values = [record.value for record in log.read_to_end()]
+    log.close()
+    return [msgspec.json.decode(value, type=Notification) for value in values if value is not None]
+
+
+def test_a_change_has_a_version_and_a_time_and_is_told(kafka_settings: KafkaSettings) -> None:
+    store = Store(kafka_settings)
+    (first,) = store.change(lambda book: [(changes.create(book, REVIEWS), False)])
+    (again,) = store.change(lambda book: [(changes.check(book, REVIEWS), False)])
+    (second,) = store.change(lambda book: [(changes.update(book, Metric, "reviews", {"name": "Reviews"}), False)])
+    assert (first.version, again.version, second.version) == (1, 1, 2)
+    assert again == first, "nothing differed: nothing was written"
+    assert first.changed_at is not None
+    assert second.changed_at is not None
+    assert first.changed_at < second.changed_at
+    assert store.read().find(Metric, "reviews") == second
+    told = _told(kafka_settings, partition_of("", 2))
+    assert [each.type for each in told] == ["metric.defined", "metric.updated"]
+    assert msgspec.json.decode(told[1].data)["metric"]["name"] == "Reviews"
+
+
+def test_what_is_refused_changes_nothing(kafka_settings: KafkaSettings) -> None:
+    store = Store(kafka_settings)
+    store.change(lambda book: [(changes.create(book, REVIEWS), False)])
+    quota = Quota.model_validate({"metric": "unknown", "included": 5})
+    with pytest.raises(RefusedError, match="define the metric first"):
+        store.change(
+            lambda book: [(REVIEWS.model_copy(update={"name": "x"}), False), (changes.create(book, quota), False)]
+        )
+    found = store.read()
+    assert found.metrics["reviews"].name == ""
+    assert list(found.all(Quota)) == []
+
+
+def test_writers_side_by_side_each_see_what_the_other_wrote(kafka_settings: KafkaSettings) -> None:
+    Store(kafka_settings).change(lambda book: [(changes.create(book, REVIEWS), False)])
+    failures: list[BaseException] = []
+
+    def add(name: str) -> None:
+        def decide(book: Book) -> list[tuple[Metric, bool]]:
+            found = book.metrics["reviews"]
+            return [(changes.update(book, Metric, "reviews", {"description": found.description + name}), False)]
+
+        try:
+            Store(kafka_settings).change(decide)
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=add, args=(name,)) for name in "abcd"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+    metric = Store(kafka_settings).read().metrics["reviews"]
+    assert sorted(metric.description) == ["a", "b", "c", "d"], "no writer overwrote another's change"
+    assert metric.version == 5
+
+
+def test_the_partition_count_is_left_alone(kafka_settings: KafkaSettings) -> None:
+    Store(kafka_settings).change(lambda book: [(changes.create(book, REVIEWS), False)])
+    assert Store(kafka_settings).read().partitions == PartitionCount(2).partitions
