@@ -18,7 +18,7 @@ from meterline_schemas import topics
 from meterline_schemas.catalog import Metric
 from meterline_streams import outputs
 from meterline_streams.judge import SourceRecord, instant
-from meterline_streams.memory import LONGEST_RUN, SMALL_CHUNK, Changes, Counted, TimeRules, PartitionMemory
+from meterline_streams.memory import LONGEST_RUN, SMALL_CHUNK, Changes, Counted, PartitionMemory, TimeRules
 
 METRICS = {name: Metric(key=name, allow_negative=True) for name in ("a", "b")}
 LIMITS = TimeRules.of(timedelta(days=35), timedelta(minutes=5), timedelta(hours=6))
