@@ -1,4 +1,4 @@
-"""kill -9 at every step of a checkpoint, twice in a row: every total equal to an independent count."""
+"""kill -9 at every step of a checkpoint, twice in a row: every total equal to an independent count, each alert once."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from meterline_streams.failpoints import PLACES
+from tests.support.alerts import check_alerts, limits
 from tests.support.streams import Streams, wait_until
 from tests.support.workload import Workload
 
@@ -16,6 +17,7 @@ pytestmark = pytest.mark.faults
 @pytest.mark.parametrize("place", PLACES)
 def test_two_kills_in_a_row_at_any_step_change_nothing(kafka: str, prefix: str, tmp_path: Path, place: str) -> None:
     with Streams(kafka, prefix, tmp_path, partitions=2) as streams:
+        streams.configure(*limits())
         workload = Workload(seed=PLACES.index(place), events=4_000)
         records = list(workload.records(streams.home, streams.partitions))
         pieces = [records[start::8] for start in range(8)]
@@ -30,3 +32,4 @@ def test_two_kills_in_a_row_at_any_step_change_nothing(kafka: str, prefix: str, 
         streams.start("a")
         streams.drain("a")
         streams.check_exact()
+        check_alerts(streams)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.services.kafka import Broker
+from tests.support.alerts import check_alerts, limits
 from tests.support.streams import Streams
 from tests.support.workload import Workload
 
@@ -22,6 +23,7 @@ def test_a_storm_of_joins_and_frozen_brokers_changes_nothing(
     rng = random.Random(61)
     transaction = 4
     with Streams(broker.bootstrap, prefix, tmp_path, METERLINE_TRANSACTION_SECONDS=str(transaction)) as streams:
+        streams.configure(*limits())
         records = list(Workload(seed=61, events=5_000 * rounds).records(streams.home, streams.partitions))
         piece = len(records) // rounds + 1
         for number in range(rounds):
@@ -41,6 +43,7 @@ def test_a_storm_of_joins_and_frozen_brokers_changes_nothing(
                     _freeze(broker, transaction + 2)
         streams.drain("a", seconds=180)
         streams.check_exact()
+        check_alerts(streams)
 
 
 def _freeze(broker: Broker, seconds: float) -> None:

@@ -16,7 +16,7 @@ import msgspec
 from confluent_kafka.admin import NewTopic
 
 from meterline_schemas import topics
-from meterline_schemas.catalog import Metric, PartitionCount
+from meterline_schemas.catalog import Entry, Metric, PartitionCount
 from meterline_schemas.partitioning import partition_of
 from tests.support import cluster
 from tests.support.recount import Recount, answers_of_topics, assert_equal_counts, check_one_verdict_each, lines
@@ -64,6 +64,13 @@ class Streams:
             producer.produce(config, key=b"partitions", value=msgspec.json.encode(PartitionCount(partitions)))
         for metric in metrics:
             producer.produce(config, key=f"metric/{metric}", value=Metric(key=metric).encode())
+        assert producer.flush(30) == 0
+
+    def configure(self, *entries: Entry) -> None:
+        """Write entries of the catalog, acknowledged when this returns."""
+        producer = cluster.producer(self.bootstrap)
+        for entry in entries:
+            producer.produce(self.prefix + topics.CONFIG, key=entry.record_key, value=entry.encode())
         assert producer.flush(30) == 0
 
     def home(self, tenant: str) -> int:
