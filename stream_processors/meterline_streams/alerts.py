@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final, Literal
@@ -19,40 +19,41 @@ from meterline_schemas.notification import (
     notification,
 )
 from meterline_schemas.quantity import NANO, format_nano
+from meterline_streams.limits import nano
 
 if TYPE_CHECKING:
     from meterline_streams.counters import Lane, Running
+    from meterline_streams.limits import Step
 
 Reason = Literal["period_ended", "limit_raised", "threshold_deleted"]
 
 _FULL: Final = Decimal(100)
 
 
-def of(lane: Lane, run: Running, now: datetime) -> Iterator[Notification]:
+def of(lane: Lane, run: Running, now: datetime) -> Sequence[Notification]:
     """What is to be told of a counter that changed, or whose limits did; ``run.fired`` remembers it."""
-    watch = lane.watch
-    if run.complete or watch.only_rises:
-        used = used_of(lane, run)
-        steps = {}
-        for step in watch.steps:
-            key = (step.threshold.id, format(step.percent, "f"))
-            limit = format(step.limit, "f")
-            steps[key] = step
-            if used >= step.level:
-                if key not in run.fired:
-                    run.fired[key] = limit
-                    yield from _crossed(lane, run, key, limit, step.threshold, used, now)
-            elif run.fired.get(key, limit) != limit:
-                yield from _resolved(lane, run, key, used, now, "limit_raised")
-        for key in [key for key in run.fired if key not in steps]:
-            yield from _resolved(lane, run, key, used, now, "threshold_deleted")
+    watch, fired = lane.watch, run.fired
+    if not (run.complete or watch.only_rises):
+        return ()
+    used = used_of(lane, run)
+    told: list[Notification] = []
+    for step in watch.steps:
+        if used >= step.level:
+            if step.key not in fired:
+                fired[step.key] = step.limit_text
+                told.extend(_crossed(lane, run, step, used, now))
+        elif fired and fired.get(step.key, step.limit_text) != step.limit_text:
+            told.append(_resolved(lane, run, step.key, used, now, "limit_raised"))
+    if not watch.keys.issuperset(fired):
+        gone = sorted(fired.keys() - watch.keys)
+        told.extend(_resolved(lane, run, key, used, now, "threshold_deleted") for key in gone)
+    return told
 
 
-def resolved(lane: Lane, run: Running, now: datetime, reason: Reason) -> Iterator[Notification]:
+def resolved(lane: Lane, run: Running, now: datetime, reason: Reason) -> list[Notification]:
     """That everything that was told of a counter is over."""
     used = used_of(lane, run)
-    for key in list(run.fired):
-        yield from _resolved(lane, run, key, used, now, reason)
+    return [_resolved(lane, run, key, used, now, reason) for key in list(run.fired)]
 
 
 def used_of(lane: Lane, run: Running) -> int:
@@ -72,33 +73,30 @@ def used_of(lane: Lane, run: Running) -> int:
             return run.sum
 
 
-def _crossed(
-    lane: Lane, run: Running, key: tuple[str, str], limit: str, threshold: Threshold, used: int, now: datetime
-) -> Iterator[Notification]:
+def _crossed(lane: Lane, run: Running, step: Step, used: int, now: datetime) -> Iterator[Notification]:
     tenant, metric, _subject = lane.scope
-    type = Type.THRESHOLD_EXCEEDED if Decimal(key[1]) >= _FULL else Type.THRESHOLD_APPROACHING
-    data = _data(lane, run, key, limit, used, threshold)
-    yield notification(type, now, tenant, data, _identity(lane, run, key, limit))
+    identity = _identity(lane, run, step.key, step.limit_text)
+    data = _data(lane, run, step.key, step.limit_text, used, step.threshold)
+    type = Type.THRESHOLD_EXCEEDED if Decimal(step.key[1]) >= _FULL else Type.THRESHOLD_APPROACHING
+    yield notification(type, now, tenant, data, identity)
     billing = BillingThresholdExceeded(
         companyId=tenant,
         metric=metric,
         currentUsage=msgspec.Raw(data.usage.encode()),
-        threshold=msgspec.Raw(limit.encode()),
+        threshold=msgspec.Raw(step.limit_text.encode()),
         estimatedCost=msgspec.Raw((data.estimated_cost or "null").encode()),
-        thresholdId=threshold.id,
-        percent=msgspec.Raw(key[1].encode()),
+        thresholdId=step.threshold.id,
+        percent=msgspec.Raw(step.key[1].encode()),
     )
-    yield notification(Type.BILLING_THRESHOLD_EXCEEDED, now, tenant, billing, _identity(lane, run, key, limit))
+    yield notification(Type.BILLING_THRESHOLD_EXCEEDED, now, tenant, billing, identity)
 
 
-def _resolved(
-    lane: Lane, run: Running, key: tuple[str, str], used: int, now: datetime, reason: Reason
-) -> Iterator[Notification]:
+def _resolved(lane: Lane, run: Running, key: tuple[str, str], used: int, now: datetime, reason: Reason) -> Notification:
     limit = run.fired.pop(key)
     threshold = next((step.threshold for step in lane.watch.steps if step.threshold.id == key[0]), None)
     data = _data(lane, run, key, limit, used, threshold)
     data.reason = reason
-    yield notification(Type.THRESHOLD_RESOLVED, now, lane.scope[0], data, _identity(lane, run, key, limit))
+    return notification(Type.THRESHOLD_RESOLVED, now, lane.scope[0], data, _identity(lane, run, key, limit))
 
 
 def _data(
@@ -121,8 +119,7 @@ def _data(
     )
     quota = lane.watch.quota
     if quota is not None and quota.price_per_unit is not None:
-        over = max(used - int(quota.included * NANO), 0)
-        cost, rest = divmod(over * int(quota.price_per_unit * NANO), NANO)
+        cost, rest = divmod(max(used - nano(quota.included), 0) * nano(quota.price_per_unit), NANO)
         data.estimated_cost = format_nano(cost + (2 * rest >= NANO))
         data.currency = quota.currency
     return data
@@ -130,7 +127,7 @@ def _data(
 
 def percent(used: int, limit: str) -> str:
     """Usage (nano-units) in percent of a limit, cut to two decimals; of a limit of 0 it is 100 for any usage."""
-    whole = int(Decimal(limit) * NANO)
+    whole = nano(Decimal(limit))
     if whole == 0:
         return "100" if used > 0 else "0"
     hundredths = used * 10_000 // whole if used >= 0 else -(-used * 10_000 // whole)

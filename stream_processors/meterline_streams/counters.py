@@ -1,16 +1,20 @@
 """Counters of what is limited: usage of a tenant or subject in the running period, late events included.
 
-The walk of an event that counts: its tenant and metric lead to the lanes that watch them, if any; each lane's counter
-of the period that the event lies in takes it in. With each checkpoint the counters that changed are held against their
-limits, once, and written; those whose period has ended are closed.
+The walk: what a checkpoint added to an hour is added to the counters of the periods that the hour lies in, so that an
+event costs nothing more. Late events, which are in no hour, and those of subjects and of zones whose periods begin
+within an hour, are counted one by one. With each checkpoint the counters that changed are held against their limits,
+once, and written; those whose period has ended are closed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from operator import attrgetter
 from typing import Final, NamedTuple
+
+import msgspec
 
 from meterline_schemas.catalog import Aggregation
 from meterline_schemas.catalog.book import Scope
@@ -22,7 +26,7 @@ from meterline_schemas.periods import FIRST, LAST
 from meterline_schemas.quantity import exact_nano, format_nano
 from meterline_streams import alerts
 from meterline_streams.limits import Limits, Watch
-from meterline_streams.windows import Pair
+from meterline_streams.windows import Changed, Pair, hour_start
 
 CLOSE_AFTER: Final = timedelta(minutes=5)
 """A period is closed so long after its end: what comes later counts for the bill, and not for its alerts."""
@@ -46,6 +50,8 @@ class Running:
     version: int = 0
     fired: dict[tuple[str, str], str] = field(default_factory=dict)
     waiting: bool = False  # for the next checkpoint
+    record_key: bytes = b""
+    record_head: str = ""  # of its record: what never changes
 
 
 @dataclass(slots=True)
@@ -62,21 +68,23 @@ class Lane:
 
 
 class Lanes(NamedTuple):
-    """The lanes of a tenant and metric: of the tenant as a whole, and of each of its subjects that is watched."""
+    """The lanes of a tenant and metric: of the tenant, by hours or by events, and of its subjects that are watched."""
 
-    whole: tuple[Lane, ...]
+    by_hours: tuple[Lane, ...]
+    by_events: tuple[Lane, ...]
     subjects: Mapping[str, tuple[Lane, ...]]
 
 
 class Settled(NamedTuple):
-    """What a checkpoint writes of counters: the changed, the keys of the closed, and what is to be told."""
+    """What a checkpoint writes: records of changed counters, the keys of closed ones, and what is to be told."""
 
-    counters: list[Counter]
-    closed: list[CounterKey]
+    counters: list[tuple[bytes, bytes]]
+    closed: list[bytes]
     notifications: list[Notification]
 
 
-_NOBODY: Final = Lanes((), {})
+_encode: Final = msgspec.json.Encoder().encode
+_NOBODY: Final = Lanes((), (), {})
 
 
 class Counters:
@@ -92,6 +100,7 @@ class Counters:
         self._restored: dict[tuple[Scope, str], list[Running]] = {}
         self._incomplete: list[tuple[Lane, Running]] = []
         self._next_close = LAST
+        self._offset = 0
         self._now = FIRST
 
     @property
@@ -108,15 +117,15 @@ class Counters:
 
         ``now`` decides which periods are closed, whatever the time of what is counted.
         """
-        self._now = max(self._now, now)
+        self._offset, self._now = offset, max(self._now, now)
         if limits is self._limits:
             return
         self._limits = limits
         self._put_back()
         for scope in limits.scopes(self._partition):
             lanes = self._lanes_of(scope[:2])
-            for lane in lanes.subjects.get(scope[2], ()) if scope[2] else lanes.whole:
-                self._run_of(lane, self._now, offset)
+            for lane in lanes.subjects.get(scope[2], ()) if scope[2] else (*lanes.by_hours, *lanes.by_events):
+                self._run_of(lane, self._now)
         self._look_for_close()
 
     def _put_back(self) -> None:
@@ -139,23 +148,54 @@ class Counters:
             run.waiting = False
             self._wait(lane, run)
 
-    def count(self, events: Iterable[AcceptedEvent], quantities: Iterable[int], offset: int, version: int) -> None:
-        """Count accepted events; ``offset`` is the first of their batch, ``version`` that of its checkpoint."""
+    def count_hours(self, changed: Iterable[Changed]) -> None:
+        """Add what a checkpoint added to hours to the counters of their periods."""
         limits = self._limits
         if limits is None or not limits.metrics:
             return
         followed, found = limits.metrics, self._lanes
-        for event, quantity in zip(events, quantities, strict=True):
-            if event.metric not in followed:
+        for pair, hour, cell, count, total in changed:
+            if pair[1] not in followed:
                 continue
-            lanes = found.get((event.tenant_id, event.metric))
-            if lanes is None:
-                lanes = self._lanes_of((event.tenant_id, event.metric))
-            for lane in lanes.whole:
-                self._count_into(lane, event, quantity, offset, version)
-            if lanes.subjects and event.subject in lanes.subjects:
-                for lane in lanes.subjects[event.subject]:
-                    self._count_into(lane, event, quantity, offset, version)
+            lanes = found.get(pair) or self._lanes_of(pair)
+            for lane in lanes.by_hours:
+                start = hour_start(hour)
+                run = lane.current
+                if run is None or not run.start <= start < run.end:
+                    run = self._run_of(lane, start)
+                    if run is None:
+                        continue
+                # least, greatest and last are those of the hour, which may have begun before the counter did: what
+                # came before is in its period as well, and a base that brings it again changes nothing
+                if run.count == 0 or cell.min < run.min:
+                    run.min = cell.min
+                if run.count == 0 or cell.max > run.max:
+                    run.max = cell.max
+                last = cell.last_timestamp
+                if last > run.last_timestamp or (last == run.last_timestamp and cell.last_id > run.last_id):
+                    run.last, run.last_timestamp, run.last_id = cell.last, last, cell.last_id
+                run.count += cell.count - count
+                run.sum += cell.sum - total
+                run.version = cell.version
+                if not run.waiting:
+                    self._wait(lane, run)
+
+    def count_events(self, events: Sequence[AcceptedEvent], quantities: Iterable[int], version: int) -> None:
+        """Count those of a batch that the hours do not tell of; ``version`` is that of its checkpoint."""
+        limits = self._limits
+        if limits is None or not limits.metrics:
+            return
+        by_event, followed = limits.metrics_by_event, limits.metrics
+        if not by_event and not any(map(attrgetter("late"), events)):
+            return
+        for event, quantity in zip(events, quantities, strict=True):
+            if event.metric not in (followed if event.late else by_event):
+                continue
+            lanes = self._lanes_of((event.tenant_id, event.metric))
+            for lane in (*lanes.by_hours, *lanes.by_events) if event.late else lanes.by_events:
+                self._count_into(lane, event, quantity, version)
+            for lane in lanes.subjects.get(event.subject, ()):
+                self._count_into(lane, event, quantity, version)
 
     def add_bases(self, bases: Iterable[Base]) -> None:
         """Complete the counters that these are for; bases of others are passed over."""
@@ -177,15 +217,15 @@ class Counters:
         ended = self._close_ended() if now >= self._next_close else []
         for lane, run in ended:
             settled.notifications.extend(alerts.resolved(lane, run, now, "period_ended"))
-            settled.closed.append(lane.key(run))
+            settled.closed.append(lane.key(run).record_key())
         for lane, run in self._gone:
             settled.notifications.extend(alerts.resolved(lane, run, now, "threshold_deleted"))
-            settled.closed.append(lane.key(run))
+            settled.closed.append(lane.key(run).record_key())
         self._gone = []
         for lane, run in self._waiting:
             run.waiting = False
             settled.notifications.extend(alerts.of(lane, run, now))
-            settled.counters.append(self._counter(lane, run))
+            settled.counters.append(self._record(lane, run))
         self._waiting = []
         return settled
 
@@ -209,10 +249,10 @@ class Counters:
         scope = (counter.tenant_id, counter.metric, counter.subject)
         self._restored.setdefault((scope, counter.calendar), []).append(run)
 
-    def _count_into(self, lane: Lane, event: AcceptedEvent, quantity: int, offset: int, version: int) -> None:
+    def _count_into(self, lane: Lane, event: AcceptedEvent, quantity: int, version: int) -> None:
         run, timestamp = lane.current, event.timestamp
         if run is None or not run.start <= timestamp < run.end:
-            run = self._run_of(lane, timestamp, offset)
+            run = self._run_of(lane, timestamp)
             if run is None:
                 return
         run.version = version
@@ -229,7 +269,7 @@ class Counters:
         if not run.waiting:
             self._wait(lane, run)
 
-    def _run_of(self, lane: Lane, timestamp: datetime, offset: int) -> Running | None:
+    def _run_of(self, lane: Lane, timestamp: datetime) -> Running | None:
         """The counter of the period that ``timestamp`` lies in; None where that is closed."""
         for run in lane.runs:
             if run.start <= timestamp < run.end:
@@ -238,7 +278,8 @@ class Counters:
         start, end = lane.watch.calendar.bounds(timestamp)
         if end != LAST and end + CLOSE_AFTER <= self._now:
             return None
-        run = Running(start, end, offset, complete=offset == 0 or start >= lane.watch.known_since)
+        known = self._offset == 0 or start >= lane.watch.known_since
+        run = Running(start, end, self._offset, complete=known)
         lane.runs.append(run)
         lane.current = run
         self._wait(lane, run)
@@ -262,7 +303,8 @@ class Counters:
                 subject: self._lanes_for((tenant, metric, subject)) for subject in limits.subjects(tenant, metric)
             }
             if whole or subjects:
-                found = Lanes(whole, subjects)
+                by_hours = tuple(lane for lane in whole if lane.watch.of_hours)
+                found = Lanes(by_hours, tuple(lane for lane in whole if not lane.watch.of_hours), subjects)
         self._lanes[pair] = found
         return found
 
@@ -287,7 +329,7 @@ class Counters:
 
     def _hold_level(self, lane: Lane, before: Running) -> None:
         """A gauge's reading holds on in the period after."""
-        run = self._run_of(lane, self._now, before.since)
+        run = self._run_of(lane, self._now)
         if run is not None and not run.last_id:
             run.complete, run.version = True, before.version
             run.last, run.last_timestamp, run.last_id = before.last, before.last_timestamp, before.last_id
@@ -300,7 +342,7 @@ class Counters:
 
     def _all(self) -> Iterable[tuple[Lane, Running]]:
         for lanes in self._lanes.values():
-            for lane in lanes.whole:
+            for lane in (*lanes.by_hours, *lanes.by_events):
                 for run in lane.runs:
                     yield lane, run
             for watched in lanes.subjects.values():
@@ -313,28 +355,22 @@ class Counters:
         end = min(ends, default=LAST)
         self._next_close = end if end == LAST else end + CLOSE_AFTER
 
-    def _counter(self, lane: Lane, run: Running) -> Counter:
-        tenant, metric, subject = lane.scope
-        return Counter(
-            tenant_id=tenant,
-            metric=metric,
-            subject=subject,
-            calendar=lane.watch.name,
-            start=run.start,
-            end=run.end,
-            kafka_partition=self._partition,
-            since=run.since,
-            version=run.version,
-            complete=run.complete,
-            count=run.count,
-            sum=format_nano(run.sum),
-            min=format_nano(run.min),
-            max=format_nano(run.max),
-            last=format_nano(run.last),
-            last_timestamp=run.last_timestamp if run.last_id else None,
-            last_id=run.last_id,
-            fired=tuple(Fired(threshold, step, limit) for (threshold, step), limit in run.fired.items()),
+    def _record(self, lane: Lane, run: Running) -> tuple[bytes, bytes]:
+        """The record of a counter: a ``Counter`` as JSON, put together by hand, since there are many of them."""
+        if not run.record_key:
+            key = lane.key(run)
+            run.record_key = key.record_key()
+            fixed = {**key._asdict(), "end": run.end, "kafka_partition": self._partition, "since": run.since}
+            run.record_head = _encode(fixed)[:-1].decode()
+        last = f'"{run.last_timestamp.isoformat()}"' if run.last_id else "null"
+        fired = _encode([Fired(*key, limit) for key, limit in run.fired.items()]).decode() if run.fired else "[]"
+        value = (
+            f'{run.record_head},"version":{run.version},"complete":{"true" if run.complete else "false"},'
+            f'"count":{run.count},"sum":"{format_nano(run.sum)}","min":"{format_nano(run.min)}",'
+            f'"max":"{format_nano(run.max)}","last":"{format_nano(run.last)}","last_timestamp":{last},'
+            f'"last_id":{_encode(run.last_id).decode()},"fired":{fired}}}'
         )
+        return run.record_key, value.encode()
 
 
 def _merge(run: Running, base: Base) -> None:

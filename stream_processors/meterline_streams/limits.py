@@ -8,11 +8,11 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final, NamedTuple
 
-from meterline_schemas.catalog import Aggregation, Book, Quota, Threshold
+from meterline_schemas.catalog import Aggregation, Book, Quota, Tenant, Threshold
 from meterline_schemas.catalog.book import Scope, counts_in_stream
 from meterline_schemas.partitioning import partition_of
 from meterline_schemas.periods import FIRST, Calendar, Period
-from meterline_schemas.quantity import NANO
+from meterline_schemas.quantity import DECIMALS, NANO
 
 SURELY_KNOWN: Final = timedelta(minutes=10)
 """A worker has taken over a changed catalog for longer than an event may be ahead of its time (``accept_future``)."""
@@ -21,12 +21,16 @@ _RISING: Final = {Aggregation.COUNT, Aggregation.MAX}
 
 
 class Step(NamedTuple):
-    """A step of a threshold: reached from ``level`` on (nano-units). ``limit`` is what ``percent`` is of."""
+    """A step of a threshold: reached from ``level`` on. ``key`` is (threshold, percent); ``percent`` is of ``limit``.
 
-    threshold: Threshold
-    percent: Decimal
-    limit: Decimal
+    Level and limit are in nano-units, ``limit_text`` is the limit as a plain decimal.
+    """
+
+    key: tuple[str, str]
     level: int
+    limit: int
+    limit_text: str
+    threshold: Threshold
 
 
 @dataclass(frozen=True)
@@ -41,9 +45,11 @@ class Watch:
     name: str  # of the calendar
     aggregation: Aggregation
     steps: tuple[Step, ...]
+    keys: frozenset[tuple[str, str]]  # of the steps
     quota: Quota | None
     known_since: datetime
     only_rises: bool
+    of_hours: bool  # whether its periods are of whole UTC hours
 
 
 class Limits:
@@ -59,6 +65,7 @@ class Limits:
         entries = [entry for entry in entries if entry.metric in book.metrics]
         entries = [entry for entry in entries if counts_in_stream(book.metrics[entry.metric].aggregation)]
         self.metrics = frozenset(entry.metric for entry in entries)
+        self.metrics_by_event = self._by_event(entries)
         homes: dict[str, int] = {}
         for entry in entries:
             tenant, metric, subject = entry.scope
@@ -71,6 +78,17 @@ class Limits:
                 self._subjects.setdefault((tenant, metric), set()).add(subject)
             else:
                 self._special.add((tenant, metric))
+
+    def _by_event(self, entries: list[Quota | Threshold]) -> frozenset[str]:
+        """The metrics whose hours do not say all: of subjects, or where periods begin within an hour."""
+        zones = {tenant.time_zone for tenant in self._book.all(Tenant)}
+        if not all(Calendar(Period.DAILY, zone).of_hours for zone in zones):
+            return self.metrics
+        return frozenset(
+            entry.metric
+            for entry in entries
+            if entry.subject or not Calendar(Period.DAILY, entry.time_zone or "UTC").of_hours
+        )
 
     def scopes(self, partition: int) -> Iterator[Scope]:
         """The tenants and subjects of a partition that have limits of their own."""
@@ -94,7 +112,9 @@ class Limits:
         """What is left of a watch that ended: it has no steps."""
         found = self._book.metrics.get(metric)
         aggregation = found.aggregation if found is not None else Aggregation.SUM
-        return Watch(Calendar(Period.NEVER), calendar, aggregation, (), None, FIRST, only_rises=False)
+        return Watch(
+            Calendar(Period.NEVER), calendar, aggregation, (), frozenset(), None, FIRST, only_rises=False, of_hours=True
+        )
 
     def _watches(self, scope: Scope) -> tuple[Watch, ...]:
         tenant, name, _subject = scope
@@ -121,16 +141,24 @@ class Limits:
                 str(calendar),
                 metric.aggregation,
                 tuple(found),
+                frozenset(step.key for step in found),
                 quota if quota is not None and calendar == book.calendar(quota, tenant) else None,
                 changed + SURELY_KNOWN,
                 only_rises,
+                calendar.of_hours,
             )
             for calendar, found in steps.items()
         )
 
 
 def _steps(threshold: Threshold, limit: Decimal) -> Iterator[Step]:
+    whole, text = nano(limit), format(limit, "f")
     for percent in threshold.steps:
-        numerator, denominator = (limit * percent / 100).as_integer_ratio()
-        level = -(-numerator * NANO // denominator)
-        yield Step(threshold, percent, limit, max(level, 1))  # of a limit of 0 any usage is too much
+        level = -(-whole * nano(percent) // (100 * NANO))
+        # of a limit of 0 any usage is too much
+        yield Step((threshold.id, format(percent, "f")), max(level, 1), whole, text, threshold)
+
+
+def nano(amount: Decimal) -> int:
+    """Nano-units of an amount of the catalog."""
+    return int(amount.scaleb(DECIMALS))

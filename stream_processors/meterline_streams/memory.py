@@ -29,7 +29,7 @@ from meterline_streams.counters import Counters
 from meterline_streams.dedupe import IdIndex, digest, entries_from, entries_of
 from meterline_streams.judge import Bounds, Judge, SourceRecord, Verdicts, instant
 from meterline_streams.plain import PlainJudge
-from meterline_streams.windows import Cell, Hours, Pair
+from meterline_streams.windows import Cell, Changed, Hours, Pair
 
 ENTRIES_PER_CHUNK: Final = 12_000  # 20 bytes each: below 256 KB a record
 SMALL_CHUNK: Final = 2_000
@@ -82,7 +82,7 @@ class Changes:
     """What the batches since the last checkpoint changed: with their verdicts, all that this one has to write."""
 
     watermark: Watermark
-    cells: list[tuple[Pair, int, Cell]]
+    cells: list[Changed]
     chunks: list[tuple[bytes, bytes]] = field(default_factory=list)  # ids as records of the state topic: key, value
     dropped_chunks: list[bytes] = field(default_factory=list)  # expired, or written again as part of another
     closed: list[tuple[Pair, int]] = field(default_factory=list)
@@ -128,7 +128,7 @@ class PartitionMemory:
         self._judge = Judge(topic, partition, partitions)
         self._index = IdIndex(math.ceil(limits.horizon / 1000) + 1)
         self._chunks: OrderedDict[bytes, int] = OrderedDict()  # key → its newest id's time in seconds
-        self._changed: list[tuple[Pair, int, Cell]] = []  # since the last checkpoint, as are the ids
+        self._changed: list[Changed] = []  # since the last checkpoint, as are the ids
         self._new_ids: list[NDArray[np.void]] = []
         self._run: list[NDArray[np.void]] = []  # the ids of the last chunks, as long as they are small
 
@@ -172,6 +172,7 @@ class PartitionMemory:
     def changes(self) -> Changes:
         """What was folded since the last call, and what that put out of reach."""
         changes = Changes(self.watermark, self._changed)
+        self.counters.count_hours(self._changed)
         self._changed = []
         self._write_ids(changes)
         self._expire(changes)
@@ -207,7 +208,7 @@ class PartitionMemory:
             candidates = list(compress(candidates, flags))
             entries = entries[fresh]
         self._changed += windows.fold(self.hours, self._pairs, candidates, quantities, version)
-        self.counters.count(candidates, quantities, records[0].offset, version)
+        self.counters.count_events(candidates, quantities, version)
         self._new_ids.append(entries)
         return candidates
 

@@ -40,7 +40,7 @@ class Output(NamedTuple):
 
 def state_of_hours(partition: int, changes: Changes) -> Iterator[Output]:
     """Changed hours, to the state and, the same bytes, to ``usage.totals``; closed hours leave the state."""
-    for pair, hour, cell in changes.cells:
+    for pair, hour, cell, _count, _sum in changes.cells:
         value = _encoder.encode(total_of(pair, hour, partition, cell))
         key = hour_key(pair, hour)
         yield Output(topics.STATE, HOUR_PREFIX + key, value)
@@ -59,10 +59,10 @@ def state_of_ids(changes: Changes) -> Iterator[Output]:
 
 def counters(settled: Settled) -> Iterator[Output]:
     """Counters that changed, the removal of closed ones, and what is to be told."""
-    for counter in settled.counters:
-        yield Output(topics.COUNTERS, counter.key.record_key(), _encoder.encode(counter))
+    for key, value in settled.counters:
+        yield Output(topics.COUNTERS, key, value)
     for key in settled.closed:
-        yield Output(topics.COUNTERS, key.record_key(), None)
+        yield Output(topics.COUNTERS, key, None)
     for notification in settled.notifications:
         yield Output(topics.NOTIFICATIONS, notification.tenant_id.encode(), notification.encode())
 

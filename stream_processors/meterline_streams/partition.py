@@ -128,8 +128,8 @@ class Partition:
         with self._turn:
             counters.begin(self._catalog.limits, self.next_offset, now)
             forwards = self._count(records)
-            counters.add_bases([self._bases.popleft() for _ in range(len(self._bases))])
             changes = self._memory.changes()
+            counters.add_bases([self._bases.popleft() for _ in range(len(self._bases))])
             reach("after_accepted", flush)
             self._write(outputs.state_of_ids(changes))
             reach("after_ids", flush)

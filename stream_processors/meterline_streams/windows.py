@@ -32,6 +32,9 @@ class Cell:
     version: int
 
 
+Changed = tuple["Pair", int, Cell, int, int]
+"""A cell that a checkpoint changed, of a pair and hour, and its count and sum before."""
+
 Hours = dict[int, dict[Pair, Cell]]  # hour number (hours since year 0) → pair → cell
 
 
@@ -52,8 +55,8 @@ def hour_start_ms(hour: int) -> int:
 
 def fold(
     hours: Hours, pairs: dict[Pair, Pair], events: Iterable[AcceptedEvent], quantities: Iterable[int], version: int
-) -> list[tuple[Pair, int, Cell]]:
-    """Count on-time events into ``hours``; the cells that changed, each once. ``pairs`` shares equal keys.
+) -> list[Changed]:
+    """Count on-time events into ``hours``; the cells that changed, each once a version. ``pairs`` shares equal keys.
 
     ``quantities`` are the events' in nano-units. ``last`` belongs to the greatest (timestamp, id). Late events are
     passed over. One loop without calls: it runs once for every event there is.
@@ -75,8 +78,11 @@ def fold(
             pair = pairs.setdefault(pair, pair)
             cell = Cell(1, quantity, quantity, quantity, quantity, timestamp, event.id, version)
             cells[pair] = cell
-            changed.append((pair, hour, cell))
+            changed.append((pair, hour, cell, 0, 0))
             continue
+        if cell.version != version:
+            cell.version = version
+            changed.append((pair, hour, cell, cell.count, cell.sum))
         cell.count += 1
         cell.sum += quantity
         if quantity < cell.min:
@@ -88,9 +94,6 @@ def fold(
             cell.last = quantity
             cell.last_timestamp = timestamp
             cell.last_id = event.id
-        if cell.version != version:
-            cell.version = version
-            changed.append((pair, hour, cell))
     return changed
 
 

@@ -23,6 +23,7 @@ from tests.benchmarks.parts import (
     faust,
     freshness,
     kafka_streams,
+    limits,
     memory,
     quix,
     sdk,
@@ -37,6 +38,7 @@ PAGE = ROOT / "docs" / "benchmarks.md"
 # those without ClickHouse come first: once started it works on in the background
 PARTS: Mapping[str, Callable[[Bench, Sizes], Result]] = {
     "stream": stream.run,
+    "limits": limits.run,
     "faust": faust.run,
     "quix": quix.run,
     "kstreams": kafka_streams.run,

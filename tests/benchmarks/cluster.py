@@ -20,7 +20,7 @@ from confluent_kafka import Producer
 
 from meterline_deploy.tether import tethered
 from meterline_schemas import topics
-from meterline_schemas.catalog import Metric
+from meterline_schemas.catalog import Entry, Metric
 from meterline_schemas.settings import ClickHouseSettings
 from meterline_sinks.migrate import migrate
 from tests.benchmarks import kafka
@@ -185,6 +185,13 @@ class Bench:
             settings = self._clickhouse.settings(re.sub(r"\W", "_", prefix.rstrip(".")))
             migrate(settings, cluster="")
         return Installation(self.bootstrap, prefix, partitions, settings)
+
+    def configure(self, installation: Installation, *entries: Entry) -> None:
+        """Write entries of the catalog, acknowledged when this returns."""
+        producer = Producer({"bootstrap.servers": self.bootstrap, "log_level": 3})
+        for entry in entries:
+            producer.produce(installation.topic(topics.CONFIG), key=entry.record_key, value=entry.encode())
+        producer.flush(30)
 
     def remove(self, installation: Installation) -> None:
         """Delete what an installation holds."""

@@ -9,6 +9,7 @@ from tests.benchmarks.targets import TARGETS
 
 TITLES: Mapping[str, str] = {
     "stream": "Stream worker",
+    "limits": "Quotas and thresholds",
     "faust": "Vanilla Faust",
     "quix": "Quix Streams",
     "kstreams": "Kafka Streams, exactly once",
@@ -23,6 +24,9 @@ _WHAT: Mapping[str, str] = {
     "stream": "One `meterline_streams` process with the settings it has by default, on a topic that is full already: "
     "records of 100 events, 4 partitions, 1,000 tenants × 3 metrics, times within the last hour, 5 % repeated ids. "
     "It dedupes, counts, and writes every verdict, total and its state in a transaction twice a second.",
+    "limits": "The stream worker as above, on events of so many tenants that each of 10,000 pairs of tenant and metric "
+    "has a quota and a threshold of its own; and on the same events without any. Every event is counted against a "
+    "quota; about half of the pairs reach their steps. Both in turns, so that both see the machine as it is.",
     "faust": "`app.Table(…).tumbling(1h)`, count and sum by tenant and metric, an event a record, `memory://`.",
     "quix": "Tumbling 1 h, count and sum by tenant and metric, an event a record, RocksDB state, at_least_once.",
     "kstreams": "Count and sum by tenant, metric and hour after dedupe by id, both in RocksDB with changelogs, "

@@ -18,6 +18,7 @@ class Sizes:
     events: int = FULL
     freshness_seconds: float = 30.0
     freshness_rate: int = 5_000
+    limits: int = 10_000  # quotas, and as many thresholds
     passes: int = 3  # of the stream worker; and of Kafka Streams, whose first one is cold
     kstreams: Path | None = None
 

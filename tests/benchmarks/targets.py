@@ -59,6 +59,8 @@ TARGETS = (
     Target("stream worker against Kafka Streams exactly-once, events per second, both reading 100 events a record",
            ("stream", "kstreams"), ratio(("stream", "rate"), ("kstreams", "batch_rate")), "×"),
     Target("stream worker, CPU seconds per million events", ("stream",), figure("stream", "cpu"), "s", "≤", 6),
+    Target("stream worker with 10,000 quotas and 10,000 thresholds against without, events per second", ("limits",),
+           ratio(("limits", "rate"), ("limits", "bare_rate")), "×", "≥", 0.8),
     Target("sink against bare inserts, rows per second", ("sink",),
            ratio(("sink", "rate"), ("sink", "bare_rate")), "×", "≥", 0.7),
     Target("SDK against confluent-kafka bare, events per second", ("sdk",),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import Counter as Tally
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from meterline_streams.counters import CLOSE_AFTER, Counters
 from meterline_streams.limits import SURELY_KNOWN, Limits
 from meterline_streams.outputs import counters as records_of
 from meterline_streams.outputs import restore_counters
+from meterline_streams.windows import Changed, Hours, fold
 
 NOW = datetime(2026, 11, 10, 12, tzinfo=UTC)
 MONTH = datetime(2026, 11, 1, tzinfo=UTC)
@@ -52,9 +54,18 @@ def quota(metric: str, included: Any, **more: Any) -> Quota:
     return Quota.model_validate({"metric": metric, "included": included, **more})
 
 
-def event(offset: int, metric: str, quantity: int, timestamp: datetime, tenant: str = "t", subject: str = "") -> Any:
+def event(
+    offset: int,
+    metric: str,
+    quantity: int,
+    timestamp: datetime,
+    tenant: str = "t",
+    subject: str = "",
+    late: bool = False,
+) -> Any:
+    id = f"e{offset:06d}"
     accepted = AcceptedEvent(
-        tenant, metric, timestamp, f"e{offset:06d}", str(quantity), 0, offset, 0, timestamp, subject=subject
+        tenant, metric, timestamp, id, str(quantity), 0, offset, 0, timestamp, subject=subject, late=int(late)
     )
     return accepted, quantity * NANO
 
@@ -65,13 +76,17 @@ class Stream:
 
     limits: Limits
     counters: Counters = field(default_factory=lambda: Counters(0, 1))
+    hours: Hours = field(default_factory=dict)
+    committed_hours: Hours = field(default_factory=dict)
     committed: dict[bytes, bytes] = field(default_factory=dict)
     told: list[Notification] = field(default_factory=list)
 
     def checkpoint(
         self, events: Sequence[Any], *, offset: int = 0, now: datetime = NOW, cut: int = 3, bases: Sequence[Base] = ()
     ) -> None:
-        for key, value, notifications in self.attempt(events, offset=offset, now=now, cut=cut, bases=bases):
+        written = self.attempt(events, offset=offset, now=now, cut=cut, bases=bases)
+        self.committed_hours = copy.deepcopy(self.hours)
+        for key, value, notifications in written:
             if notifications is not None:
                 self.told.append(notifications)
             elif value is None:
@@ -84,10 +99,14 @@ class Stream:
     ) -> list[tuple[bytes, bytes | None, Notification | None]]:
         """What a checkpoint would write, not written: what a crash before the commit leaves."""
         self.counters.begin(self.limits, offset, now)
+        changed: list[Changed] = []
         for start in range(0, len(events), cut):
             batch = events[start : start + cut]
             accepted, quantities = [e for e, _ in batch], [q for _, q in batch]
-            self.counters.count(accepted, quantities, accepted[0].kafka_offset, events[-1][0].kafka_offset + 1)
+            version = events[-1][0].kafka_offset + 1
+            changed += fold(self.hours, {}, accepted, quantities, version)
+            self.counters.count_events(accepted, quantities, version)
+        self.counters.count_hours(changed)
         self.counters.add_bases(bases)
         written = []
         for topic, key, value in records_of(self.counters.settle()):
@@ -99,6 +118,7 @@ class Stream:
     def crash(self) -> None:
         """Only what was committed is left."""
         self.counters = Counters(0, 1)
+        self.hours = copy.deepcopy(self.committed_hours)
         restore_counters(self.counters, self.committed.items())
 
     def found(self) -> list[Counter]:
@@ -137,6 +157,7 @@ drawn = st.lists(
         st.integers(-5, 40),
         st.integers(-40, 9 * 24).map(lambda hours: MONTH + timedelta(hours=hours)),
         st.sampled_from(["", "user:a", "user:b"]),
+        st.booleans(),
     ),
     max_size=40,
 )
@@ -145,13 +166,13 @@ drawn = st.lists(
 @settings(max_examples=300, deadline=None)
 @given(drawn, st.lists(st.tuples(st.integers(1, 12), st.integers(1, 4), st.booleans()), min_size=1, max_size=12))
 def test_every_step_is_told_once_and_every_counter_is_right_under_any_cut_and_crash(
-    drawn: list[tuple[str, int, datetime, str]], cuts: list[tuple[int, int, bool]]
+    drawn: list[tuple[str, int, datetime, str, bool]], cuts: list[tuple[int, int, bool]]
 ) -> None:
     metrics = [metric(name, name, allow_negative=True) for name in AGGREGATIONS]
     limits = [threshold(f"th-{name}", name, amount=50, steps=[50, 100]) for name in AGGREGATIONS]
     of_user = [threshold("th-user", "sum", tenant_id="t", subject="user:a", amount=20, steps=[100])]
     stream = Stream(Limits(book_of(*metrics, *limits, *of_user), 1))
-    events = [event(n, name, q, at, subject=subject) for n, (name, q, at, subject) in enumerate(drawn)]
+    events = [event(n, name, q, at, subject=subject, late=late) for n, (name, q, at, subject, late) in enumerate(drawn)]
     expected: set[tuple[str, str]] = set()
     done = turn = 0
     while done < len(events):
@@ -203,10 +224,10 @@ def _crossings(stream: Stream) -> list[tuple[str, str, str, str]]:
 @settings(max_examples=200, deadline=None)
 @given(drawn, st.integers(0, 40), st.booleans())
 def test_a_limit_made_in_the_midst_of_a_period_counts_what_was_before(
-    drawn: list[tuple[str, int, datetime, str]], since: int, crashes: bool
+    drawn: list[tuple[str, int, datetime, str, bool]], since: int, crashes: bool
 ) -> None:
     metrics = [metric(name, name, allow_negative=True) for name in AGGREGATIONS]
-    events = [event(n, name, q, at, subject=subject) for n, (name, q, at, subject) in enumerate(drawn)]
+    events = [event(n, name, q, at, subject=subject, late=late) for n, (name, q, at, subject, late) in enumerate(drawn)]
     since = min(since, len(events))
     stream = Stream(Limits(book_of(*metrics), 1))
     if since:

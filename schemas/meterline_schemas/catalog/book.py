@@ -33,12 +33,14 @@ class Book:
     def __init__(self) -> None:
         self.partitions: int | None = None
         self._entries: dict[str, dict[str, Entry]] = {kind: {} for kind in KINDS}
+        self._quotas: dict[Scope, Quota] = {}
         self._thresholds: dict[Scope, tuple[Threshold, ...]] = {}
 
     def copy(self) -> Book:
         book = Book()
         book.partitions = self.partitions
         book._entries = {kind: dict(entries) for kind, entries in self._entries.items()}
+        book._quotas = dict(self._quotas)
         book._thresholds = dict(self._thresholds)
         return book
 
@@ -87,10 +89,8 @@ class Book:
 
     def quota(self, tenant_id: str, metric: str, subject: str = "") -> Quota | None:
         """The quota that applies: the scope's own or, for a tenant itself, the one for all."""
-        own = self._entries[Quota.kind].get(Quota.identity_of(tenant_id, metric, subject))
-        if own is None and not subject:
-            own = self._entries[Quota.kind].get(Quota.identity_of("", metric, ""))
-        return own if isinstance(own, Quota) else None
+        own = self._quotas.get((tenant_id, metric, subject))
+        return own if own is not None or subject else self._quotas.get(("", metric, ""))
 
     def thresholds(self, tenant_id: str, metric: str, subject: str = "") -> tuple[Threshold, ...]:
         """The thresholds that apply: the scope's own or, for a tenant without any, those for all."""
@@ -115,7 +115,9 @@ class Book:
     def _put(self, entry: Entry) -> None:
         self._remove(entry.kind, entry.identity)
         self._entries[entry.kind][entry.identity] = entry
-        if isinstance(entry, Threshold):
+        if isinstance(entry, Quota):
+            self._quotas[entry.scope] = entry
+        elif isinstance(entry, Threshold):
             self._thresholds[entry.scope] = (*self._thresholds.get(entry.scope, ()), entry)
 
     def _remove(self, kind: str, identity: str) -> None:
@@ -124,7 +126,9 @@ class Book:
             self._entries[kind][identity] = found.model_copy(update={"retired": True})
         elif found is not None:
             del self._entries[kind][identity]
-        if isinstance(found, Threshold):
+        if isinstance(found, Quota):
+            del self._quotas[found.scope]
+        elif isinstance(found, Threshold):
             left = tuple(other for other in self._thresholds[found.scope] if other.id != found.id)
             if left:
                 self._thresholds[found.scope] = left
