@@ -102,7 +102,7 @@ class Resend(Struct, frozen=True, kw_only=True, tag_field="kind", tag="resend", 
 
 Entry = Delivery | Resend
 
-_entries: Final = msgspec.json.Decoder(Entry)
+_entries: Final[msgspec.json.Decoder[Entry]] = msgspec.json.Decoder(Entry)
 
 
 def decode(value: bytes) -> Entry:

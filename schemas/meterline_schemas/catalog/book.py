@@ -25,7 +25,7 @@ _NO_TENANT: Final = Tenant(id="-")
 
 
 class Book:
-    """Every entry, by its kind and key. A metric that was deleted is retired: what it counted, it still counts.
+    """Every entry, by its kind and key. Of a deleted metric ``metrics`` alone still knows: what it counted, it counts.
 
     Not safe to change while another thread reads: change a ``copy`` and put it in the place of the old one.
     """
@@ -33,6 +33,7 @@ class Book:
     def __init__(self) -> None:
         self.partitions: int | None = None
         self._entries: dict[str, dict[str, Entry]] = {kind: {} for kind in KINDS}
+        self._deleted: set[str] = set()  # metrics
         self._quotas: dict[Scope, Quota] = {}
         self._thresholds: dict[Scope, tuple[Threshold, ...]] = {}
 
@@ -40,6 +41,7 @@ class Book:
         book = Book()
         book.partitions = self.partitions
         book._entries = {kind: dict(entries) for kind, entries in self._entries.items()}
+        book._deleted = set(self._deleted)
         book._quotas = dict(self._quotas)
         book._thresholds = dict(self._thresholds)
         return book
@@ -48,6 +50,12 @@ class Book:
         """Take over one record of the topic; where it cannot be read nothing changes, and why is returned."""
         if key is None:
             return None
+        try:
+            return self._apply(key, value)
+        except (ValueError, RecursionError, msgspec.DecodeError) as error:
+            return f"{key!r} cannot be read: {error}"
+
+    def _apply(self, key: bytes, value: bytes | None) -> str | None:
         if key == PARTITION_COUNT_KEY:
             if value is not None:
                 self.partitions = msgspec.json.decode(value, type=PartitionCount).partitions
@@ -57,23 +65,19 @@ class Book:
             return f"{kind!r} is no kind of entry that this version knows"
         if value is None:
             self._remove(kind, identity)
-            return None
-        try:
-            entry = KINDS[kind].decode(value)
-        except ValueError as error:
-            return f"{kind} {identity!r} cannot be read: {error}"
-        self._put(entry)
+        else:
+            self._put(KINDS[kind].decode(value))
         return None
 
     def find(self, kind: type[Kind], identity: str) -> Kind | None:
-        """The entry, or None."""
+        """The entry, or None where there is none, or none any more."""
         found = self._entries[kind.kind].get(identity)
-        return found if isinstance(found, kind) else None
+        return found if isinstance(found, kind) and not self._is_gone(found) else None
 
     def all(self, kind: type[Kind]) -> Iterator[Kind]:
         """Every entry of a kind, in the order of their keys."""
         for _identity, entry in sorted(self._entries[kind.kind].items()):
-            if isinstance(entry, kind):
+            if isinstance(entry, kind) and not self._is_gone(entry):
                 yield entry
 
     def keys(self) -> set[Key]:
@@ -81,6 +85,7 @@ class Book:
 
     @property
     def metrics(self) -> Mapping[str, Metric]:
+        """Every metric by its key, those that were deleted too: what comes of them counts."""
         return self._entries[Metric.kind]  # type: ignore[return-value]
 
     def tenant(self, tenant_id: str) -> Tenant:
@@ -112,8 +117,13 @@ class Book:
         zone = entry.time_zone or (quota.time_zone if quota is not None else None) or tenant.time_zone
         return Calendar(period, zone, tenant.billing_anchor if period is Period.BILLING else 1)
 
+    def _is_gone(self, entry: Entry) -> bool:
+        return isinstance(entry, Metric) and entry.key in self._deleted
+
     def _put(self, entry: Entry) -> None:
         self._remove(entry.kind, entry.identity)
+        if isinstance(entry, Metric):
+            self._deleted.discard(entry.key)
         self._entries[entry.kind][entry.identity] = entry
         if isinstance(entry, Quota):
             self._quotas[entry.scope] = entry
@@ -124,6 +134,7 @@ class Book:
         found = self._entries[kind].get(identity)
         if isinstance(found, Metric):
             self._entries[kind][identity] = found.model_copy(update={"retired": True})
+            self._deleted.add(identity)
         elif found is not None:
             del self._entries[kind][identity]
         if isinstance(found, Quota):

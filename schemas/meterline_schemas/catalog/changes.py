@@ -50,7 +50,7 @@ def create(book: Book, entry: Kind) -> Kind:
         RefusedError: ``conflict``, and what ``check`` raises.
     """
     found = book.find(type(entry), entry.identity)
-    if found is not None and not (isinstance(found, Metric) and found.retired):
+    if found is not None:
         match entry:
             case Quota():
                 whose = f"tenant {entry.tenant_id!r}" if entry.tenant_id else "all tenants"
@@ -117,14 +117,14 @@ def existing(book: Book, kind: type[Kind], identity: str) -> Kind:
 
 
 def _check_metric(book: Book, metric: Metric) -> None:
-    before = book.metrics.get(metric.key)
+    before = book.find(Metric, metric.key)
     if before is None:
         return
     problems = [
         FieldProblem(
             name,
-            f"is {getattr(before, name)!s} and cannot become {getattr(metric, name)!s}: numbers that were reported "
-            f"would mean something else; define a new metric, and retire this one",
+            f"is {getattr(before, name) or 'empty'} and cannot become {getattr(metric, name) or 'empty'}: numbers that "
+            "were reported would mean something else; define a new metric, and retire this one",
         )
         for name in _MEANING
         if getattr(before, name) != getattr(metric, name)
@@ -134,7 +134,7 @@ def _check_metric(book: Book, metric: Metric) -> None:
 
 
 def _check_limit(book: Book, limit: Quota | Threshold) -> None:
-    metric = book.metrics.get(limit.metric)
+    metric = book.find(Metric, limit.metric)
     if metric is None:
         _refuse("invalid", "metric", f"{limit.metric!r} is not defined; define the metric first")
     if not counts_in_stream(metric.aggregation):

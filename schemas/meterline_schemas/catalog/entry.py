@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Final, Self, TypeVar
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
@@ -100,7 +100,7 @@ def read_entry(kind: type[Kind], fields: Mapping[str, Any]) -> Kind:
 
 def problems_of(invalid: _Invalid, known: Iterable[str]) -> list[FieldProblem]:
     """Pydantic's findings as ours."""
-    found = []
+    found: list[FieldProblem] = []
     for error in invalid.errors():
         field = ".".join(map(str, error["loc"]))
         detail = error["msg"].removeprefix("Value error, ")
@@ -109,10 +109,25 @@ def problems_of(invalid: _Invalid, known: Iterable[str]) -> list[FieldProblem]:
             detail = f"is not known; fields are {ours}"
         elif error["type"] == "missing":
             detail = "is missing"
+        elif error["type"] == "too_short" and any(other.field.startswith(field + ".") for other in found):
+            continue  # it is short of what was refused
+        elif error["type"] == "string_pattern_mismatch":
+            detail = PATTERNS.get(error["ctx"]["pattern"], detail)
         elif error["type"] == "enum":
             detail = f"is {error['input']!r}; choose one of {error['ctx']['expected'].replace(' or ', ', ')}"
         found.append(FieldProblem(field, detail))
     return found
+
+
+ID_PATTERN: Final = r"^[A-Za-z0-9_.-]+$"
+CURRENCY_PATTERN: Final = r"^[A-Z]{3}$"
+SECRET_PATTERN: Final = r"^whsec_[A-Za-z0-9+/]{32,88}={0,2}$"
+
+PATTERNS: Final = {
+    ID_PATTERN: "letters, digits and _ . - only",
+    CURRENCY_PATTERN: "must be a currency of ISO 4217 in capitals, such as EUR or USD",
+    SECRET_PATTERN: "must be whsec_ and base64 of 24 to 64 bytes; leave it out and one is made",
+}
 
 
 def _in_lower_case(value: Any) -> Any:
@@ -126,14 +141,17 @@ AnyCase = BeforeValidator(_in_lower_case)
 def _decimal(value: Any) -> Decimal:
     if isinstance(value, bool) or not isinstance(value, (str, int, float, Decimal)):
         raise ValueError('must be a decimal number, such as 1.5 or "1.5"')
-    text = format(value, "f") if isinstance(value, Decimal) and value.is_finite() else str(value)
     try:
-        return Decimal(read(text)[1])
+        return Decimal(read(str(value))[1])
     except QuantityError as error:
         raise ValueError(str(error).replace("quantity", "it")) from None
 
 
-Amount = Annotated[Decimal, BeforeValidator(_decimal), PlainSerializer(str, return_type=str)]
+def _plain(value: Decimal) -> str:
+    return format(value, "f")
+
+
+Amount = Annotated[Decimal, BeforeValidator(_decimal), PlainSerializer(_plain, return_type=str)]
 """A decimal with at most 9 decimals, below 10^18, exact; text in JSON."""
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from meterline_schemas.catalog.entry import Amount, AnyCase, Entry, TenantId, TimeZone
+from meterline_schemas.catalog.entry import CURRENCY_PATTERN, Amount, AnyCase, Entry, TenantId, TimeZone
 from meterline_schemas.periods import Period
 
 
@@ -25,7 +25,7 @@ class Quota(Entry):
     subject: TenantId = ""
     included: Amount
     price_per_unit: Amount | None = None
-    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$", description="ISO 4217")] | None = None
+    currency: Annotated[str, Field(pattern=CURRENCY_PATTERN, description="ISO 4217")] | None = None
     period: Annotated[Period, AnyCase] | None = None
     time_zone: TimeZone | None = None
 

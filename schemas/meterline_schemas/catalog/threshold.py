@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from meterline_schemas.catalog.entry import Amount, AnyCase, Entry, TenantId, TimeZone
+from meterline_schemas.catalog.entry import ID_PATTERN, Amount, AnyCase, Entry, TenantId, TimeZone
 from meterline_schemas.periods import Period
 
 Step = Annotated[Amount, Field(gt=0, le=10_000)]
@@ -32,7 +32,7 @@ class Threshold(Entry):
 
     kind: ClassVar = "threshold"
 
-    id: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")]
+    id: Annotated[str, Field(min_length=1, max_length=64, pattern=ID_PATTERN)]
     metric: Annotated[str, Field(min_length=1, max_length=128)]
     tenant_id: TenantId = ""
     subject: TenantId = ""

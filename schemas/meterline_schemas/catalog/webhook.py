@@ -7,7 +7,8 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
-from meterline_schemas.catalog.entry import Entry, Label, TenantId
+from meterline_schemas.catalog.entry import ID_PATTERN, SECRET_PATTERN, AnyCase, Entry, Label, TenantId
+from meterline_schemas.notification import Type
 
 SECRET_PREFIX: Final = "whsec_"
 
@@ -20,10 +21,10 @@ class Webhook(Entry):
 
     kind: ClassVar = "webhook"
 
-    id: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")]
+    id: Annotated[str, Field(min_length=1, max_length=64, pattern=ID_PATTERN)]
     url: Annotated[str, Field(max_length=2000)]
-    secret: Annotated[str, Field(pattern=r"^whsec_[A-Za-z0-9+/]{32,88}={0,2}$", repr=False)]
-    events: Annotated[tuple[str, ...], Field(max_length=50)] = ()
+    secret: Annotated[str, Field(pattern=SECRET_PATTERN, repr=False)]
+    events: Annotated[tuple[Annotated[Type, AnyCase], ...], Field(max_length=50)] = ()
     tenant_id: TenantId = ""
     description: Label = ""
     enabled: bool = True
