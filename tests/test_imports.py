@@ -49,7 +49,11 @@ CLIENTS: Final = {
         "meterline_streams.partition",
         "meterline_streams.preflight",
         "meterline_sinks.kafka",
+        "meterline_sinks.notifier.kafka",
+        "meterline_sinks.notifier.ledger",
         "meterline_api.offsets",
+        "meterline_api.announce",
+        "meterline_api.quotas.publisher",
         "meterline_deploy.cluster",
         "meterline_deploy.reconcile.kafka",
     },
@@ -63,6 +67,8 @@ CLIENTS: Final = {
         "meterline_api.clickhouse",
         "meterline_deploy.reconcile.warehouse",
     },
+    ("httpcore",): {"meterline_sinks.notifier.network", "meterline_sinks.notifier.webhook"},
+    ("aiosmtplib",): {"meterline_sinks.notifier.smtp"},
     ("chdb",): {"meterline_deploy.embedded.clickhouse.engine"},
 }
 
@@ -77,7 +83,22 @@ PURE: Final = (
     "meterline_streams.memory",
     "meterline_streams.outputs",
     "meterline_sinks.batch",
+    "meterline_schemas.delivery",
+    "meterline_sinks.notifier.audience",
+    "meterline_sinks.notifier.outcome",
+    "meterline_sinks.notifier.index",
+    "meterline_sinks.notifier.signature",
+    "meterline_sinks.notifier.addresses",
+    "meterline_sinks.notifier.mail",
+    "meterline_sinks.notifier.smtp_url",
+    "meterline_api.document3.forms",
+    "meterline_api.fields",
+    "meterline_api.numbers",
+    "meterline_api.opaque",
     "meterline_api.queries",
+    "meterline_api.quotas.check",
+    "meterline_api.quotas.counters",
+    "meterline_api.quotas.recount",
 )
 PURE_PACKAGES: Final = {"msgspec", "numpy", "pydantic", "xxhash"}
 IMPURE: Final = {"asyncio", "importlib", "io", "logging", "multiprocessing", "os", "pathlib", "random", "secrets"} | {

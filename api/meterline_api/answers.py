@@ -3,36 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Literal
+from typing import Final, Literal
 
 from msgspec import Struct
 
-from meterline_api.door import Admitted, Refused
+from meterline_api.door import Admitted, Blocked, Refused, Verdict
+
+QUOTA_EXCEEDED: Final = "quota_exceeded"
 
 
 class EventStatus(Struct, omit_defaults=True):
-    """``accepted``: Kafka holds it. ``unknown``: it may. ``invalid``: it can never count as it is, for ``reason``."""
+    """``accepted``: Kafka holds it. ``unknown``: it may. ``invalid``: it can never count as it is, for ``reason``.
+
+    ``refused``: it was not sent, because no more may be used.
+    """
 
     index: int
-    status: Literal["accepted", "invalid", "unknown"]
+    status: Literal["accepted", "invalid", "refused", "unknown"]
     id: str | None = None
     reason: str | None = None
     detail: str | None = None
 
 
-class Accepted(Struct):
+class Accepted(Struct, omit_defaults=True):
     """The answer where Kafka holds every event that can count."""
 
     accepted: int
     invalid: int
     events: list[EventStatus]
+    refused: int = 0
 
 
-def statuses(verdicts: Sequence[Admitted | Refused], acknowledged: Sequence[bool]) -> Iterator[EventStatus]:
+def statuses(verdicts: Sequence[Verdict], acknowledged: Sequence[bool]) -> Iterator[EventStatus]:
     """One for each verdict; ``acknowledged`` has one for each that was admitted."""
     answers = iter(acknowledged)
     for index, verdict in enumerate(verdicts):
-        if isinstance(verdict, Refused):
-            yield EventStatus(index, "invalid", verdict.id, verdict.reason, verdict.detail)
-        else:
-            yield EventStatus(index, "accepted" if next(answers) else "unknown", verdict.id)
+        match verdict:
+            case Refused(id, reason, detail):
+                yield EventStatus(index, "invalid", id, reason, detail)
+            case Blocked(id, detail):
+                yield EventStatus(index, "refused", id, QUOTA_EXCEEDED, detail)
+            case Admitted(id):
+                yield EventStatus(index, "accepted" if next(answers) else "unknown", id)

@@ -13,24 +13,38 @@ from starlette.exceptions import HTTPException
 
 from meterline.connection import check
 from meterline.ingest import Ingest
+from meterline_api.announce import Announcer
 from meterline_api.catalog import Catalog, Follower
 from meterline_api.clickhouse import ClickHouse
 from meterline_api.door import Window
+from meterline_api.editor import Editor
 from meterline_api.middleware import Outermost
 from meterline_api.models import ProblemModel
 from meterline_api.offsets import Offsets
 from meterline_api.problems import Code, Problem
-from meterline_api.routes import events, health, usage
+from meterline_api.quotas.running import Quotas
+from meterline_api.routes import (
+    document3,
+    events,
+    health,
+    metrics,
+    quota_check,
+    quotas,
+    tenants,
+    thresholds,
+    usage,
+    webhooks,
+)
 from meterline_api.service import Service
 from meterline_api.settings import ApiSettings
 from meterline_api.standstill import Standstill
 from meterline_api.watch import Group, Watch
 from meterline_schemas import topics
-from meterline_schemas.kafka_log import KafkaLog
+from meterline_schemas.catalog.store import Store
+from meterline_schemas.kafka_tail import KafkaTail
 from meterline_schemas.settings import ClickHouseSettings, JudgeSettings, KafkaSettings
 
 _CODES: Mapping[int, Code] = {404: Code.NOT_FOUND, 405: Code.METHOD_NOT_ALLOWED}
-_CATALOG_SECONDS = 2.0
 
 
 def create_app(
@@ -48,15 +62,24 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         catalog = Catalog()
         ingest = Ingest(kafka.client(), kafka.topic(topics.EVENTS), timeout=settings.ack_timeout)
-        follower = Follower(catalog, KafkaLog(kafka.client(), kafka.topic(topics.CONFIG), 0), _CATALOG_SECONDS)
+        follower = Follower(catalog, KafkaTail(kafka.client(), [kafka.topic(topics.CONFIG)]))
         watch = Watch(Offsets(kafka.client(), 5.0), tables, _groups(settings, kafka), settings.sample_seconds)
         window = Window(judge.accept_past, judge.accept_future)
-        app.state.service = Service(settings, window, kafka.topic(topics.EVENTS), ingest, catalog, tables, watch)
+        counting = Quotas(kafka, clickhouse, tables, catalog, lambda: follower.ready)
+        app.state.service = Service(
+            settings, window, kafka.topic(topics.EVENTS), ingest, catalog, tables, watch, counting.desk
+        )
+        app.state.editor = Editor(Store(kafka), catalog)
+        app.state.announcer = Announcer(kafka)
         follower.start()
         watch.start()
+        counting.start()
         yield
+        counting.stop()
         watch.stop()
         follower.stop()
+        app.state.editor.close()
+        app.state.announcer.close()
         await ingest.close()
         tables.close()
 
@@ -70,8 +93,8 @@ def create_app(
         redoc_url=None,
     )
     app.state.key = settings.key.get_secret_value().encode()
-    for router in (events.router, usage.router, health.router):
-        app.include_router(router)
+    for part in (events, usage, metrics, quota_check, quotas, thresholds, tenants, webhooks, document3, health):
+        app.include_router(part.router)
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)

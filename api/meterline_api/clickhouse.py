@@ -36,22 +36,29 @@ class ClickHouse:
         self._client: Client | None = None
         self._connecting = threading.Lock()
 
-    async def rows(self, sql: str, parameters: Mapping[str, Any]) -> Rows:
-        """The rows of a query.
+    async def rows(
+        self, sql: str, parameters: Mapping[str, Any], settings: Mapping[str, str | int] | None = None
+    ) -> Rows:
+        """The rows of a query. ``settings`` are further ones of ClickHouse.
 
         Raises:
             UnavailableError: ClickHouse does not answer, or with an error.
         """
-        return await asyncio.to_thread(self.rows_now, sql, parameters)
+        return await asyncio.to_thread(self.rows_now, sql, parameters, settings)
 
-    def rows_now(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Rows:
+    def rows_now(
+        self,
+        sql: str,
+        parameters: Mapping[str, Any] | None = None,
+        settings: Mapping[str, str | int] | None = None,
+    ) -> Rows:
         """As ``rows``, in this thread."""
         try:
             client = self._connect()
             result: Rows = client.query(
                 sql,
                 parameters=dict(parameters or {}),
-                settings={"max_execution_time": max(1, int(self._timeout))},
+                settings={"max_execution_time": max(1, int(self._timeout)), **(settings or {})},
             ).result_rows
         except (ClickHouseError, OSError) as error:
             said = " ".join(str(error).split())[:300]

@@ -7,7 +7,7 @@ may still be rejected there for one of these.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
@@ -38,6 +38,18 @@ class Refused(NamedTuple):
     detail: str
 
 
+class Blocked(NamedTuple):
+    """An event that could count, of somebody who may not use more. The same event may be taken later."""
+
+    id: str
+    detail: str
+
+
+Verdict = Admitted | Refused | Blocked
+Barrier = Callable[[str, str, str], str]
+"""Of a tenant, metric and subject (or empty) why no more may be used, or nothing."""
+
+
 @dataclass(frozen=True)
 class Window:
     """Which event times are taken, from the time of the request."""
@@ -51,19 +63,27 @@ def derived_id(key: str, index: int) -> str:
     return str(uuid.uuid5(_NAMESPACE, f"{index}:{key}"))
 
 
+def _nobody(_tenant_id: str, _metric: str, _subject: str) -> str:
+    return ""
+
+
 def judge(
-    submissions: Sequence[Submission | InvalidLine], key: str | None, now: datetime, window: Window
-) -> list[Admitted | Refused]:
+    submissions: Sequence[Submission | InvalidLine],
+    key: str | None,
+    now: datetime,
+    window: Window,
+    barrier: Barrier = _nobody,
+) -> list[Verdict]:
     """A verdict for each, in order. ``key`` is the request's ``Idempotency-Key``."""
     return [
         Refused(None, found.reason, found.detail)
         if isinstance(found, InvalidLine)
-        else _one(found, i, key, now, window)
+        else _one(found, i, key, now, window, barrier)
         for i, found in enumerate(submissions)
     ]
 
 
-def _one(found: Submission, index: int, key: str | None, now: datetime, window: Window) -> Admitted | Refused:
+def _one(found: Submission, index: int, key: str | None, now: datetime, window: Window, barrier: Barrier) -> Verdict:
     id = found.id
     if id is None:
         if key is None:
@@ -89,4 +109,7 @@ def _one(found: Submission, index: int, key: str | None, now: datetime, window: 
             raise InvalidLine(Reason.IN_FUTURE, f"timestamp is after {(now + window.future).isoformat()}")
     except InvalidLine as problem:
         return Refused(id, problem.reason, problem.detail)
+    blocked = barrier(found.tenant_id, found.metric, found.subject or "")
+    if blocked:
+        return Blocked(id, blocked)
     return Admitted(id, (found.tenant_id, text, check_size(text)))

@@ -67,7 +67,7 @@ EVENT_REQUEST: Final[dict[str, Any]] = {
 }
 
 
-def _problem(description: str, status: int, title: str, code: str, detail: str, **more: Any) -> dict[str, Any]:
+def problem(description: str, status: int, title: str, code: str, detail: str, **more: Any) -> dict[str, Any]:
     example = {
         "type": f"urn:meterline:problem:{code}",
         "title": title,
@@ -80,7 +80,7 @@ def _problem(description: str, status: int, title: str, code: str, detail: str, 
     return {"description": description, "content": {MEDIA_TYPE: {"schema": schema, "example": example}}}
 
 
-_UNAUTHORIZED = _problem(
+UNAUTHORIZED = problem(
     "No API key, or a wrong one.",
     401,
     "Unauthorized",
@@ -109,7 +109,7 @@ EVENT_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
             }
         },
     },
-    400: _problem(
+    400: problem(
         "No event can count, or the body cannot be read.",
         400,
         "Bad Request",
@@ -124,22 +124,31 @@ EVENT_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
             }
         ],
     ),
-    401: _UNAUTHORIZED,
-    413: _problem(
+    401: UNAUTHORIZED,
+    403: problem(
+        "No event was taken, and some only because a threshold with action block is reached.",
+        403,
+        "Forbidden",
+        "quota_exceeded",
+        "tenant 'acme' used 50 of 50 order (threshold 'orders-stop'); counting begins anew at 2026-12-01T00:00:00Z, "
+        "or raise the limit",
+        events=[{"index": 0, "status": "refused", "id": "o-1", "reason": "quota_exceeded", "detail": "…"}],
+    ),
+    413: problem(
         "More bytes or events than one request may have.",
         413,
         "Request Entity Too Large",
         "too_many_events",
         "20000 events in one request, at most 10000 are taken: send them in parts",
     ),
-    415: _problem(
+    415: problem(
         "A media type, charset or encoding that is not read.",
         415,
         "Unsupported Media Type",
         "unsupported_media_type",
         f"Content-Type 'text/plain' is not read; send one of {', '.join(Form)}",
     ),
-    503: _problem(
+    503: problem(
         "Kafka did not answer for the events with status unknown: send the same request again.",
         503,
         "Service Unavailable",
@@ -173,16 +182,16 @@ USAGE_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
             }
         },
     },
-    401: _UNAUTHORIZED,
-    404: _problem("The metric is not defined.", 404, "Not Found", "unknown_metric", "metric 'orderz' is not defined"),
-    422: _problem(
+    401: UNAUTHORIZED,
+    404: problem("The metric is not defined.", 404, "Not Found", "unknown_metric", "metric 'orderz' is not defined"),
+    422: problem(
         "A parameter is wrong.",
         422,
         "Unprocessable Entity",
         "invalid_range",
         "from must be a whole hour in UTC, such as 2026-11-21T06:00:00Z: usage is kept by the hour",
     ),
-    503: _problem(
+    503: problem(
         "ClickHouse does not answer.",
         503,
         "Service Unavailable",

@@ -15,7 +15,7 @@ SECONDS = Histogram(
 )
 EVENTS = Counter(
     "meterline_api_events",
-    "Events received, by outcome: accepted (Kafka holds it), invalid, or unknown (Kafka did not answer).",
+    "Events received, by outcome: accepted (Kafka holds it), invalid, refused (no quota left), or unknown (no answer).",
     ["outcome"],
 )
 LAG = Gauge("meterline_api_group_lag", "Records that a consumer group has not committed yet.", ["group"])

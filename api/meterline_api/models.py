@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from meterline_schemas.catalog import Aggregation
+from meterline_schemas.catalog.entry import AnyCase
 from meterline_schemas.event import MAX_ID, MAX_PROPERTIES
 from meterline_schemas.reject import Reason
 
@@ -65,11 +66,12 @@ class EventStatusModel(BaseModel):
     """What became of one event."""
 
     index: int = Field(description="Its place in the request, from 0.")
-    status: Literal["accepted", "invalid", "unknown"] = Field(
-        description="accepted: Kafka holds it. invalid: it can never count as it is. unknown: send it again as it is."
+    status: Literal["accepted", "invalid", "refused", "unknown"] = Field(
+        description="accepted: Kafka holds it. invalid: it can never count as it is. refused: no more may be used; it "
+        "was not sent. unknown: send it again as it is."
     )
     id: str | None = Field(None, description="The id that it goes by.")
-    reason: Reason | None = Field(None, description="Why it is invalid.")
+    reason: Reason | Literal["quota_exceeded"] | None = Field(None, description="Why it is invalid or refused.")
     detail: str | None = Field(None, description="The same for people.")
 
 
@@ -79,6 +81,7 @@ class AcceptedModel(BaseModel):
     accepted: int = Field(description="Events with status accepted.")
     invalid: int = Field(description="Events with status invalid.")
     events: list[EventStatusModel] = Field(description="One for each event, in order.")
+    refused: int = Field(0, description="Events with status refused; left out where there are none.")
 
 
 class FieldProblem(BaseModel):
@@ -114,8 +117,14 @@ class UsageRow(BaseModel):
     metric: str
     aggregation: Aggregation = Field(description="What `value` is, as the metric is defined.")
     unit: str
-    value: str = Field(description="The metric's number over the window: an exact decimal.")
-    count: int = Field(description="Events that it is made of.")
+    value: str = Field(
+        description="The metric's number over the window: an exact decimal. An average and what a gauge held are "
+        "rounded once, half to even, at the ninth."
+    )
+    count: int = Field(
+        description="Events of the window and group, those without the property of a unique count included; "
+        "0 where only an earlier reading of a gauge holds."
+    )
     tenant_id: str | None = Field(None, description="Where grouped by it.")
     subject: str | None = Field(None, description="Where grouped by it; empty for events without one.")
     source: str | None = Field(None, description="Where grouped by it; empty for events without one.")
@@ -129,6 +138,48 @@ class UsageAnswer(BaseModel):
     window: Literal["hour", "day", "month"] | None
     data: list[UsageRow]
     next_cursor: str | None = Field(None, description="Pass it as `cursor` for the rows after these.")
+
+
+class UsageAggregateRequest(BaseModel):
+    """Which period to compute again: of all tenants and metrics unless named."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    period_type: Annotated[Literal["hourly", "daily", "monthly"], AnyCase]
+    period_start: AwareDatetime = Field(description="The first instant of an hour, day or month in UTC.")
+    metric: Annotated[str, Field(min_length=1, max_length=MAX_ID)] | None = None
+    tenant_id: Annotated[str, Field(min_length=1, max_length=MAX_ID)] | None = None
+
+
+class UsageFold(BaseModel):
+    """What one way of counting says. Decimals are text, empty where it knows of no event."""
+
+    count: int
+    sum: str
+    min: str
+    max: str
+    last: str
+
+
+class UsageDifference(BaseModel):
+    """A tenant and metric of which both ways say something else."""
+
+    tenant_id: str
+    metric: str
+    totals: UsageFold = Field(description="What usage is answered from: the totals of the stream and late events.")
+    events: UsageFold = Field(description="What the single events come to.")
+
+
+class UsageAggregateAnswer(BaseModel):
+    """What came of computing a period again."""
+
+    period_type: Literal["hourly", "daily", "monthly"]
+    period_start: AwareDatetime
+    period_end: AwareDatetime = Field(description="Not included.")
+    compared: int = Field(description="Tenants x metrics.")
+    different: int = Field(description="How many of them differ.")
+    differences: list[UsageDifference] = Field(description="The first 100 of these, by tenant and metric.")
+    notification_id: str = Field(description="Id of the notification usage.aggregated that tells of it.")
 
 
 class HealthAnswer(BaseModel):

@@ -1,4 +1,4 @@
-"""Usage as SQL: a request in, a statement with parameters out. Pure; a value never becomes part of the statement."""
+"""A request for usage, and how the numbers and rows of its answer are read. Pure."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from meterline_schemas.catalog import Aggregation
+from meterline_schemas.counter import average
+from meterline_schemas.quantity import exact_nano, format_nano
+
+_HOUR_MS: Final = 3_600_000
 
 
 class Window(StrEnum):
@@ -43,6 +47,7 @@ class UsageQuery:
     window: Window | None = None
     tenant_id: str | None = None
     metric: str | None = None
+    subject: str | None = None
     group_by: tuple[Dimension, ...] = ()
     limit: int = 1000
     after: tuple[int | str, ...] | None = None
@@ -56,81 +61,39 @@ class UsageQuery:
 
 @dataclass(frozen=True)
 class Numbers:
-    """The parts that every aggregation is made of. Decimals are text."""
+    """What a row of usage holds. Decimals are text.
+
+    ``computed`` is of metrics that only their events can tell, and is then all there is besides ``count``: how many
+    different values, the percentile, or for a gauge unit x milliseconds.
+    """
 
     count: int
     sum: str
     min: str
     max: str
     last: str
+    computed: str = ""
 
     def value(self, aggregation: Aggregation) -> str:
-        """The metric's number, a plain decimal."""
+        """The metric's number, a plain decimal. What has more than 9 decimals is rounded once, half to even."""
         match aggregation:
             case Aggregation.COUNT:
                 return str(self.count)
             case Aggregation.SUM:
                 text = self.sum
+            case Aggregation.AVG:
+                return format_nano(average(exact_nano(self.sum), self.count))
             case Aggregation.MIN:
                 text = self.min
             case Aggregation.MAX:
                 text = self.max
             case Aggregation.LAST:
                 text = self.last
+            case Aggregation.TIME_WEIGHTED:
+                return format_nano(average(exact_nano(self.computed), _HOUR_MS))
+            case _:
+                text = self.computed
         return text.rstrip("0").rstrip(".") if "." in text else text
-
-
-_WINDOWS: Final = {
-    Window.HOUR: "toUnixTimestamp(toStartOfHour({time}, 'UTC'))",
-    Window.DAY: "toUnixTimestamp(toStartOfDay({time}, 'UTC'))",
-    Window.MONTH: "toUnixTimestamp(toDateTime(toStartOfMonth({time}, 'UTC'), 'UTC'))",
-}
-# totals answer at once whatever the number of events; what they do not keep apart is computed from the events
-_FROM_TOTALS: Final = (
-    "usage_hourly",
-    "u.hour",
-    "sum(u.count), toString(sum(u.sum)), toString(min(u.min)), toString(max(u.max)), "
-    "toString(argMax(u.last, (u.last_timestamp, u.last_id)))",
-)
-_FROM_EVENTS: Final = (
-    "usage_events",
-    "u.timestamp",
-    "count(), toString(sum(toDecimal256(u.quantity, 9))), toString(min(u.quantity)), toString(max(u.quantity)), "
-    "toString(argMax(u.quantity, (u.timestamp, u.id)))",
-)
-
-
-def build(query: UsageQuery) -> tuple[str, dict[str, Any]]:
-    """The statement and its parameters. Columns: window (seconds), the dimensions of ``query.key``, ``Numbers``.
-
-    One row more than ``limit`` is asked for: it says that there are more.
-    """
-    raw = bool({Dimension.SUBJECT, Dimension.SOURCE} & set(query.key))
-    table, time, numbers = _FROM_EVENTS if raw else _FROM_TOTALS
-    start, end = int(query.start.timestamp()), int(query.end.timestamp())
-    parameters: dict[str, Any] = {"start": start, "end": end, "limit": query.limit + 1}
-    window = _WINDOWS[query.window].replace("{time}", time) if query.window else "{start:UInt32}"
-    where = [
-        f"{time} >= toDateTime({{start:UInt32}}, 'UTC')",
-        f"{time} < toDateTime({{end:UInt32}}, 'UTC')",
-    ]
-    for dimension, value in ((Dimension.TENANT_ID, query.tenant_id), (Dimension.METRIC, query.metric)):
-        if value is not None:
-            where.append(f"u.{dimension} = {{{dimension}:String}}")
-            parameters[dimension.value] = value
-    keys = ["window_start", *(f"u.{dimension}" for dimension in query.key)]
-    having = ""
-    if query.after is not None:
-        places = ["{after_0:UInt32}", *(f"{{after_{n}:String}}" for n in range(1, len(keys)))]
-        having = f" HAVING ({', '.join(keys)}) > ({', '.join(places)})"
-        parameters.update({f"after_{n}": value for n, value in enumerate(query.after)})
-    columns = ", ".join((f"{window} AS window_start", *keys[1:], numbers))
-    order = ", ".join(keys)
-    sql = (
-        f"SELECT {columns} FROM {table} AS u WHERE {' AND '.join(where)} "
-        f"GROUP BY {order}{having} ORDER BY {order} LIMIT {{limit:UInt32}}"
-    )
-    return sql, parameters
 
 
 def bounds(query: UsageQuery, window_start: int) -> tuple[datetime, datetime]:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from meterline.ingest import Ingest
 from meterline.records import Line
 from meterline_api.catalog import Catalog
 from meterline_api.clickhouse import ClickHouse
-from meterline_api.door import Window
+from meterline_api.door import Verdict, Window, judge
+from meterline_api.quotas.desk import Desk
 from meterline_api.settings import ApiSettings
+from meterline_api.submissions import Submission
 from meterline_api.watch import Watch
 from meterline_schemas.errors import PartitionCountError
+from meterline_schemas.reading import InvalidLine
 
 
 class Service:
@@ -26,14 +30,20 @@ class Service:
         catalog: Catalog,
         clickhouse: ClickHouse,
         watch: Watch,
+        quotas: Desk,
     ) -> None:
         self.settings = settings
         self.window = window
         self.catalog = catalog
         self.clickhouse = clickhouse
         self.watch = watch
+        self.quotas = quotas
         self._topic = topic
         self._ingest = ingest
+
+    def judge(self, submissions: Sequence[Submission | InvalidLine], key: str | None, now: datetime) -> list[Verdict]:
+        """What becomes of each event of a request, as ``door.judge``: whoever takes events over HTTP asks here."""
+        return judge(submissions, key, now, self.window, self.quotas.barrier(now))
 
     async def send(self, lines: Sequence[Line]) -> list[bool]:
         """For each line whether Kafka acknowledged it.

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from meterline_api.door import Admitted, Refused, Window, derived_id, judge
+from meterline_api.door import Admitted, Blocked, Refused, Window, derived_id, judge
 from meterline_api.submissions import Submission
 from meterline_schemas.reading import InvalidLine, decode_line
 from meterline_schemas.reject import Reason
@@ -21,7 +21,7 @@ def submission(**fields: Any) -> Submission:
     return Submission(**{"tenant_id": "t", "metric": "m", "quantity": msgspec.Raw(b"1"), "id": "a", **fields})
 
 
-def one(found: Submission | InvalidLine, key: str | None = None) -> Admitted | Refused:
+def one(found: Submission | InvalidLine, key: str | None = None) -> Admitted | Refused | Blocked:
     (verdict,) = judge([found], key, NOW, WINDOW)
     return verdict
 

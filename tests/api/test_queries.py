@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -16,13 +18,14 @@ from meterline_api.queries import (
     UsageQuery,
     Window,
     bounds,
-    build,
     read_cursor,
     write_cursor,
 )
-from meterline_schemas.catalog import Aggregation
+from meterline_api.statement import build
+from meterline_schemas.catalog import Aggregation, Metric
 
 START, END = datetime(2026, 1, 30, 5, tzinfo=UTC), datetime(2026, 3, 2, 7, tzinfo=UTC)
+NOW = datetime(2026, 2, 14, 3, 2, 1, tzinfo=UTC)
 names = st.text(min_size=1, max_size=20)
 queries = st.builds(
     UsageQuery,
@@ -31,33 +34,59 @@ queries = st.builds(
     window=st.none() | st.sampled_from(Window),
     tenant_id=st.none() | names,
     metric=st.none() | names,
+    subject=st.none() | names,
     group_by=st.lists(st.sampled_from(Dimension), max_size=4).map(tuple),
     limit=st.integers(1, 10_000),
 )
 
 
-@given(queries, st.data())
-def test_no_value_becomes_part_of_a_statement(query: UsageQuery, data: st.DataObject) -> None:
-    after = (1, *(data.draw(names) for _ in query.key))
-    sql, parameters = build(UsageQuery(**{**query.__dict__, "after": after}))
-    same, _ = build(
-        UsageQuery(
-            **{
-                **query.__dict__,
-                "after": (2, *("x" for _ in query.key)),
-                "tenant_id": query.tenant_id and "x",
-                "metric": query.metric and "x",
-                "limit": 5,
-            }
-        )
+kinds = st.sampled_from(["sum", "avg", "unique_count", "p50", "p99", "time_weighted"]).map(Aggregation)
+
+
+def defined(kind: Aggregation, key: str, by: str) -> Metric:
+    """A definition with any key, as none that is checked could have."""
+    return Metric.model_construct(key=key, aggregation=kind, unique_by=by)
+
+
+@given(queries, st.lists(st.tuples(kinds, names, names), max_size=5), st.data())
+def test_no_value_becomes_part_of_a_statement(
+    query: UsageQuery, definitions: list[tuple[Aggregation, str, str]], data: st.DataObject
+) -> None:
+    after: tuple[int | str, ...] = (1, *(data.draw(names) for _ in query.key))
+    own = [(kind, query.metric or key, by) for kind, key, by in definitions]
+    metrics = {key: defined(kind, key, by) for kind, key, by in own}
+    kept = [(kind, key, by) for kind, key, by in own if metrics[key].aggregation is kind]
+    sql, parameters = build(replace(query, after=after), metrics, NOW)
+    other = replace(
+        query,
+        after=(2, *("x" for _ in query.key)),
+        tenant_id=query.tenant_id and "x",
+        metric=query.metric and "x",
+        subject=query.subject and "x",
+        limit=5,
     )
+    renamed = {f"{n}" if query.metric is None else "x": (kind, by) for n, (kind, _key, by) in enumerate(kept)}
+    same, _ = build(other, {key: defined(kind, key, "y") for key, (kind, _by) in renamed.items()}, NOW)
     assert sql == same
-    assert set(re.findall(r"\{(\w+):\w+\}", sql)) == set(parameters)
+    assert set(parameters) - set(re.findall(r"\{(\w+):[\w()]+\}", sql)) <= {"start", "end"}
+    assert set(re.findall(r"\{(\w+):[\w()]+\}", sql)) <= set(parameters)
 
 
 def test_totals_answer_unless_they_do_not_keep_the_dimension_apart() -> None:
-    assert " FROM usage_hourly " in build(UsageQuery(START, END, group_by=(Dimension.TENANT_ID,)))[0]
-    assert " FROM usage_events " in build(UsageQuery(START, END, group_by=(Dimension.SUBJECT,)))[0]
+    def sql(**more: Any) -> str:
+        return build(UsageQuery(START, END, **more), {}, NOW)[0]
+
+    assert " FROM usage_hourly " in sql(group_by=(Dimension.TENANT_ID,))
+    assert " FROM usage_events " in sql(group_by=(Dimension.SUBJECT,))
+    assert " FROM usage_events " in sql(subject="user:1")
+
+
+def test_a_metric_that_is_asked_for_alone_is_answered_by_one_branch() -> None:
+    metrics = {kind: Metric(key=kind, aggregation=Aggregation(kind)) for kind in ("sum", "p95", "time_weighted")}
+    assert build(UsageQuery(START, END), metrics, NOW)[0].count("GROUP BY window") == 3
+    for key, table in (("sum", "usage_hourly"), ("p95", "usage_events"), ("time_weighted", "usage_events")):
+        sql = build(UsageQuery(START, END, metric=key), metrics, NOW)[0]
+        assert (sql.count("GROUP BY window"), f" FROM {table} " in sql) == (1, True)
 
 
 def test_every_row_is_of_one_metric() -> None:
@@ -115,11 +144,25 @@ def test_a_row_says_which_part_of_its_window_it_is(
     [
         (Aggregation.COUNT, "3"),
         (Aggregation.SUM, "10.5"),
+        (Aggregation.AVG, "3.5"),
         (Aggregation.MIN, "-1"),
         (Aggregation.MAX, "100"),
         (Aggregation.LAST, "0"),
+        (Aggregation.TIME_WEIGHTED, "0.000002"),
+        (Aggregation.UNIQUE_COUNT, "7.2"),
+        (Aggregation.P95, "7.2"),
     ],
 )
 def test_the_value_is_as_the_metric_is_aggregated(aggregation: Aggregation, value: str) -> None:
-    numbers = Numbers(count=3, sum="10.500000000", min="-1.000000000", max="100", last="0.000000000")
+    numbers = Numbers(
+        count=3, sum="10.500000000", min="-1.000000000", max="100", last="0.000000000", computed="7.200000000"
+    )
     assert numbers.value(aggregation) == value
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "value"),
+    [("0.0018", "0"), ("0.0054", "0.000000002"), ("-0.0054", "-0.000000002"), ("3600", "0.001")],
+)
+def test_unit_milliseconds_become_unit_hours_rounded_half_to_even(milliseconds: str, value: str) -> None:
+    assert Numbers(1, "", "", "", "", milliseconds).value(Aggregation.TIME_WEIGHTED) == value

@@ -14,7 +14,7 @@ from meterline_api.answers import Accepted, EventStatus, statuses
 from meterline_api.auth import authenticated
 from meterline_api.bodies import read_body
 from meterline_api.cloudevents import read_cloudevents
-from meterline_api.door import MAX_KEY, Admitted, Refused, judge
+from meterline_api.door import MAX_KEY, Admitted, Blocked, Verdict
 from meterline_api.models import AcceptedModel
 from meterline_api.problems import Code, Problem
 from meterline_api.service import Service
@@ -42,8 +42,9 @@ async def post_events(request: Request) -> Response:
     """Take one event or many, and answer once Kafka holds them.
 
     **202**: Kafka holds every event with status `accepted`; those with status `invalid` can never count as they are.
-    **400**: none can count. **503**: Kafka did not answer for the events with status `unknown`: send the request again
-    as it is, an id counts once however often it arrives.
+    Those with status `refused` were not sent, because a threshold with action `block` is reached. **400**: none can
+    count. **403**: none was taken, and some only because of such a threshold. **503**: Kafka did not answer for the
+    events with status `unknown`: send the request again as it is, an id counts once however often it arrives.
 
     Every event needs an `id` that stays the same when it is sent again, or the request an `Idempotency-Key`: ids are
     then derived from the key and the event's place in the request. A missing `timestamp` is the time of the request.
@@ -51,7 +52,7 @@ async def post_events(request: Request) -> Response:
     lists what was rejected then.
     """
     service: Service = request.app.state.service
-    key = _idempotency_key(request)
+    key = idempotency_key(request)
     form = _form(request)
     submissions = _read(form, await read_body(request, service.settings.max_body_bytes))
     if not submissions:
@@ -63,10 +64,16 @@ async def post_events(request: Request) -> Response:
             f"{len(submissions)} events in one request, at most {service.settings.max_events} are taken: "
             "send them in parts",
         )
-    return await _send(service, judge(submissions, key, datetime.now(UTC), service.window))
+    taken = await take(service, service.judge(submissions, key, datetime.now(UTC)))
+    return Response(_encode(taken), HTTPStatus.ACCEPTED, media_type=_JSON)
 
 
-async def _send(service: Service, verdicts: list[Admitted | Refused]) -> Response:
+async def take(service: Service, verdicts: list[Verdict]) -> Accepted:
+    """Send what is admitted, and say what became of each event.
+
+    Raises:
+        Problem: Kafka did not answer for all of them, or none was taken; with a status for each.
+    """
     lines = [verdict.line for verdict in verdicts if isinstance(verdict, Admitted)]
     trouble: str | None = None
     acknowledged: list[bool] = []
@@ -76,21 +83,20 @@ async def _send(service: Service, verdicts: list[Admitted | Refused]) -> Respons
         except MeterlineError as error:
             trouble, acknowledged = str(error), [False] * len(lines)
     events = list(statuses(verdicts, acknowledged))
-    accepted, invalid = sum(acknowledged), len(verdicts) - len(lines)
-    unknown = len(lines) - accepted
-    for outcome, number in (("accepted", accepted), ("invalid", invalid), ("unknown", unknown)):
+    accepted, refused = sum(acknowledged), sum(isinstance(verdict, Blocked) for verdict in verdicts)
+    unknown, invalid = len(lines) - accepted, len(verdicts) - len(lines) - refused
+    for outcome, number in (
+        ("accepted", accepted), ("invalid", invalid), ("refused", refused), ("unknown", unknown),
+    ):  # fmt: skip
         if number:
             metrics.EVENTS.labels(outcome).inc(number)
     if unknown:
         raise _unavailable(trouble, unknown, events)
+    if refused and not lines:
+        raise Problem(HTTPStatus.FORBIDDEN, Code.QUOTA_EXCEEDED, _first(events, "refused"), events=events)
     if not lines:
-        raise Problem(
-            HTTPStatus.BAD_REQUEST,
-            Code.INVALID_EVENTS,
-            _first(events),
-            events=events,
-        )
-    return Response(_encode(Accepted(accepted, invalid, events)), HTTPStatus.ACCEPTED, media_type=_JSON)
+        raise Problem(HTTPStatus.BAD_REQUEST, Code.INVALID_EVENTS, _first(events, "invalid"), events=events)
+    return Accepted(accepted, invalid, events, refused)
 
 
 def _unavailable(trouble: str | None, unknown: int, events: list[EventStatus]) -> Problem:
@@ -104,14 +110,15 @@ def _unavailable(trouble: str | None, unknown: int, events: list[EventStatus]) -
     )
 
 
-def _first(events: list[EventStatus]) -> str:
-    first = events[0]
+def _first(events: list[EventStatus], status: str) -> str:
+    first = next(event for event in events if event.status == status)
     if len(events) == 1:
         return first.detail or ""
-    return f"none of the {len(events)} events can count; the first: {first.detail}"
+    return f"none of the {len(events)} events was taken; the first that is {status}: {first.detail}"
 
 
-def _idempotency_key(request: Request) -> str | None:
+def idempotency_key(request: Request) -> str | None:
+    """The header ``Idempotency-Key``. Raises Problem where it is none."""
     key = request.headers.get("idempotency-key")
     if key is not None and not (0 < len(key) <= MAX_KEY and key.isascii() and key.isprintable()):
         raise Problem(

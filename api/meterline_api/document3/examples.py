@@ -1,0 +1,73 @@
+"""What OpenAPI shows of the document's path: its own examples, and an error in its form."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from meterline_api.documents import ErrorModel
+from meterline_api.problems import Code
+
+_EXAMPLES: Final[dict[str, dict[str, Any]]] = {
+    "metric.define": {
+        "key": "api_calls",
+        "name": "API Calls",
+        "unit": "calls",
+        "aggregationType": "COUNT",
+        "resetPeriod": "MONTHLY",
+    },
+    "usage.record": {"metricKey": "api_calls", "subjectType": "org", "subjectId": "org-123", "quantity": 1},
+    "usage.getSummary": {
+        "metricKey": "api_calls",
+        "subjectType": "org",
+        "subjectId": "org-123",
+        "periodType": "MONTHLY",
+        "periodStart": "2026-11-01T00:00:00.000Z",
+    },
+    "threshold.create": {
+        "metricKey": "api_calls",
+        "subjectType": "user",
+        "subjectId": "u-7",
+        "orgId": "org-123",
+        "threshold": 1000,
+        "action": "ALERT",
+        "notifyEmails": ["ops@example.com"],
+    },
+}
+
+CALL: Final[dict[str, Any]] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {"type": "object"},
+                "examples": {name: {"value": value} for name, value in _EXAMPLES.items()},
+            }
+        },
+    },
+}
+
+
+def _error(description: str, code: Code, message: str, **details: Any) -> dict[str, Any]:
+    example = {"error": {"code": code, "message": message, "details": details}}
+    return {"model": ErrorModel, "description": description, "content": {"application/json": {"example": example}}}
+
+
+ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
+    400: _error("The body cannot be read, or no event can count.", Code.INVALID_JSON, "the body is no JSON"),
+    401: _error("No API key, or a wrong one.", Code.UNAUTHORIZED, "send the API key as Authorization: Bearer <key>"),
+    403: _error("No more may be used: a threshold with action block is reached.", Code.QUOTA_EXCEEDED, "used 10 of 10"),
+    404: _error("There is none.", Code.NOT_FOUND, "there is no metric 'api_calls'"),
+    409: _error(
+        "It contradicts what is there. Nothing was changed.",
+        Code.CONFLICT,
+        "key: metric 'api_calls' is defined already; update it instead",
+        errors=[{"field": "key", "detail": "metric 'api_calls' is defined already; update it instead"}],
+    ),
+    422: _error(
+        "Fields are wrong: each is named. Nothing was changed.",
+        Code.INVALID_REQUEST,
+        "subjectType: is missing",
+        errors=[{"field": "subjectType", "detail": "is missing"}],
+    ),
+    503: _error("Kafka or ClickHouse does not answer.", Code.KAFKA_UNAVAILABLE, "Kafka does not answer"),
+}

@@ -1,0 +1,73 @@
+"""``/api/metering/{name}``: requirement document 3's commands and queries by their names."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Depends, Path, Request, Response
+
+from meterline_api.auth import authenticated
+from meterline_api.document3 import definitions, records, usage
+from meterline_api.document3.examples import ANSWERS, CALL
+from meterline_api.documents import DocumentRoute
+from meterline_api.problems import Code, Problem
+
+Operation = Callable[[Request], Awaitable[Response]]
+
+COMMANDS: Final[dict[str, Operation]] = {
+    "metric.define": definitions.define_metric,
+    "metric.update": definitions.update_metric,
+    "metric.delete": definitions.delete_metric,
+    "usage.record": records.record,
+    "usage.recordBatch": records.record_batch,
+    "threshold.create": definitions.create_threshold,
+    "threshold.update": definitions.update_threshold,
+    "threshold.delete": definitions.delete_threshold,
+}
+QUERIES: Final[dict[str, Operation]] = {
+    "metric.get": definitions.get_metric,
+    "metric.list": definitions.list_metrics,
+    "usage.get": usage.get_usage,
+    "usage.getSummary": usage.get_summary,
+    "usage.export": usage.export,
+    "threshold.list": definitions.list_thresholds,
+}
+
+router = APIRouter(route_class=DocumentRoute, dependencies=[Depends(authenticated)], tags=["document 3"])
+
+
+@router.post("/api/metering/{name}", responses=ANSWERS, openapi_extra=CALL, summary="Call a command or query by name")
+async def call(
+    request: Request, name: Annotated[str, Path(json_schema_extra={"enum": [*COMMANDS, *QUERIES]})]
+) -> Response:
+    """One command or query, its fields in a JSON object, in the forms of the requirement document: camelCase,
+    enumerations in upper case (taken in any), decimals as JSON numbers, errors as `{"error": {"code", "message",
+    "details"}}`. A change is made, or an event held by Kafka, when it is answered.
+    """
+    operation = COMMANDS.get(name) or QUERIES.get(name)
+    if operation is None:
+        raise _unknown(name)
+    return await operation(request)
+
+
+@router.get("/api/metering/{name}", responses=ANSWERS, summary="Call a query by name")
+async def query(request: Request, name: Annotated[str, Path(json_schema_extra={"enum": [*QUERIES]})]) -> Response:
+    """One query, its fields as query parameters."""
+    operation = QUERIES.get(name)
+    if operation is None and name in COMMANDS:
+        raise Problem(
+            HTTPStatus.METHOD_NOT_ALLOWED,
+            Code.METHOD_NOT_ALLOWED,
+            f"{name} changes something: send it with POST",
+            headers={"Allow": "POST"},
+        )
+    if operation is None:
+        raise _unknown(name)
+    return await operation(request)
+
+
+def _unknown(name: str) -> Problem:
+    names = ", ".join([*COMMANDS, *QUERIES])
+    return Problem(HTTPStatus.NOT_FOUND, Code.NOT_FOUND, f"there is no {name[:100]!r}; there are {names}")

@@ -1,0 +1,104 @@
+"""Quotas are asked from memory; the events behind them only where a counter may not have begun yet."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+import pytest
+
+from meterline_api.catalog import Catalog
+from meterline_api.quotas.check import QuotaStatus
+from meterline_api.quotas.counters import Counters
+from meterline_api.quotas.desk import FOLLOWED_WITHIN, Desk
+from meterline_schemas.catalog import Entry, Metric, Quota, Threshold
+from meterline_schemas.errors import UnavailableError
+from meterline_schemas.kafka_tail import Followed
+from tests.api.counters import counter
+
+PARTITIONS = 4
+NOW = datetime(2026, 11, 21, 10, 30, tzinfo=UTC)
+START, END = datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC)
+ORDERS = Metric(key="orders")
+
+
+class Tables:
+    """Answers every question with one row, or not at all."""
+
+    def __init__(self, away: bool = False) -> None:
+        self.asked = 0
+        self.away = away
+
+    async def rows(
+        self, sql: str, parameters: Mapping[str, Any], settings: Mapping[str, str | int] | None = None
+    ) -> Sequence[Sequence[Any]]:
+        self.asked += 1
+        if self.away:
+            raise UnavailableError("away")
+        return [(0, 2, "9.5", "1", "8.5", "8.5", 0, "id")]
+
+
+def desk(tables: Tables, *entries: Entry, counters: Counters | None = None) -> Desk:
+    catalog = Catalog()
+    catalog.apply(
+        Followed("meterline.config", 0, offset, entry.record_key, entry.encode())
+        for offset, entry in enumerate([ORDERS, *entries])
+    )
+    return Desk(catalog, counters or Counters(PARTITIONS), tables)
+
+
+def for_all(changed_at: datetime) -> Quota:
+    return Quota.model_validate({"metric": "orders", "included": "50", "changed_at": changed_at})
+
+
+def ask(desk: Desk, *tenants: str) -> list[QuotaStatus]:
+    async def each() -> list[QuotaStatus]:
+        return [await desk.check(tenant, ORDERS, "", NOW) for tenant in tenants]
+
+    return asyncio.run(each())
+
+
+@pytest.mark.parametrize(
+    ("changed_at", "asked"),
+    [
+        (START - timedelta(days=90), 0),
+        (START - FOLLOWED_WITHIN, 0),
+        (START - FOLLOWED_WITHIN + timedelta(seconds=1), 1),
+        (NOW, 1),
+    ],
+)
+def test_events_are_read_only_where_the_limit_is_newer_than_the_period(changed_at: datetime, asked: int) -> None:
+    tables = Tables()
+    (status,) = ask(desk(tables, for_all(changed_at)), "acme")
+    assert tables.asked == asked
+    assert (status.used, status.provisional) == (("9.5", True) if asked else ("0", False))
+
+
+def test_what_was_read_is_kept_and_a_counter_stands_before_it() -> None:
+    tables, counters = Tables(), Counters(PARTITIONS)
+    asking = desk(tables, for_all(NOW), counters=counters)
+    ask(asking, "acme", "acme", "acme")
+    assert tables.asked == 1
+    began = counter("acme", PARTITIONS, start=START, end=END, count=1, sum="11")
+    counters.apply(began.kafka_partition, began.key.record_key(), msgspec.json.encode(began))
+    (status,) = ask(asking, "acme")
+    assert (status.used, status.provisional, tables.asked) == ("11", False, 1)
+
+
+def test_where_clickhouse_is_away_memory_answers_and_it_is_left_alone_for_a_while() -> None:
+    tables = Tables(away=True)
+    found = ask(desk(tables, for_all(NOW)), "acme", "other", "acme")
+    assert [(status.used, status.provisional) for status in found] == [("0", True)] * 3
+    assert tables.asked == 1
+
+
+def test_the_barrier_never_waits_for_clickhouse() -> None:
+    tables = Tables()
+    stop = Threshold.model_validate({"id": "stop", "metric": "orders", "action": "block", "changed_at": NOW})
+    asking = desk(tables, for_all(NOW), stop)
+    assert asking.barrier(NOW)("acme", "orders", "") == ""
+    assert asking.barrier(NOW)("acme", "never defined", "") == ""
+    assert tables.asked == 0
