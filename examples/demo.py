@@ -1,8 +1,8 @@
 """``make demo``: the whole of Meterline in a minute, with the proof at the end.
 
 Starts everything, drives real HTTP traffic through the metered service beside this file, prints usage per tenant and
-metric, compares it with what the traffic sent, shows the verdict of ``meterline reconcile``, and stops. KEEP=1 leaves
-it up.
+metric, compares it with what the traffic sent, lists the alerts of tenants that came near their quota or over it, shows
+the verdict of ``meterline reconcile``, and stops. KEEP=1 leaves it up.
 DEMO_REQUESTS sets how many requests are sent (3000).
 """
 
@@ -32,6 +32,8 @@ HERE = Path(__file__).parent / "metered_service"
 DEFAULT_PORTS = {"--kafka-port": 9092, "--clickhouse-port": 8123, "--api-port": 3000}
 KEPT = Path(".meterline-demo")
 SHOWN = 12
+INCLUDED = Decimal(100)  # orders of a tenant, as in limits.yaml
+STEPS = (80, 100)  # percent of that
 
 console = Console()
 
@@ -50,11 +52,13 @@ def main() -> int:
         up = start(data)
         environment = settings(data)
         run(environment, data, "metrics", "apply", str(HERE / "metrics.yaml"))
+        run(environment, data, "catalog", "apply", str(HERE / "limits.yaml"))
         with service(environment, data) as url:
             step(f"driving {requests} requests through the metered service at {url}")
             sent = traffic(url, requests)
             wait_for_producer(url)
         exact = show(environment, data, sent)
+        exact = show_alerts(environment, data, sent) and exact
         step("proving it: meterline reconcile")
         proven = run(environment, data, "reconcile", check=False)
         done = exact and proven == 0
@@ -214,6 +218,43 @@ def show(environment: dict[str, str], data: Path, sent: dict[str, Any]) -> bool:
     words = "equal" if equal else "[red]DIFFERENT from[/red]"
     console.print(f"   {len(found)} totals, {words} {'to ' if equal else ''}what the traffic sent", highlight=False)
     return equal
+
+
+def show_alerts(environment: dict[str, str], data: Path, sent: dict[str, Any]) -> bool:
+    """Print each alert; whether every tenant that reached a step has one of it, and nobody a second."""
+    step("alerts: each tenant, once at 80 and once at 100 % of its quota of orders")
+    expected = sorted(
+        (tenant, percent)
+        for tenant, metrics in sent["usage"].items()
+        for percent in STEPS
+        if Decimal(metrics.get("orders", "0")) * 100 >= INCLUDED * percent
+    )
+    deadline = time.monotonic() + 30
+    while len(found := alerts(environment, data)) < len(expected) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    for alert in found[:SHOWN]:
+        at, reached = alert["occurred_at"][11:19], f"{alert['step']} % of {alert['limit']}"
+        console.print(f"   {at}  {alert['type']:<21}  {alert['tenant_id']}  orders: {reached}", highlight=False)
+    if len(found) > SHOWN:
+        console.print(f"   … {len(found) - SHOWN} more")
+    equal = sorted((alert["tenant_id"], int(Decimal(alert["step"]))) for alert in found) == expected
+    words = "each once" if equal else f"[red]but {len(expected)} were due, each once[/red]"
+    console.print(f"   {len(found)} alerts, {words}", highlight=False)
+    return equal
+
+
+def alerts(environment: dict[str, str], data: Path) -> list[dict[str, Any]]:
+    """The alerts of thresholds, from ClickHouse."""
+    sql = (
+        "SELECT occurred_at, type, tenant_id, toString(step) AS step, toString(`limit`) AS limit "
+        "FROM notifications FINAL WHERE type IN ('threshold.approaching', 'threshold.exceeded') "
+        "ORDER BY occurred_at, tenant_id, type"
+    )
+    words = command("sql", "--format", "JSONEachRow", sql, "--data", str(data))
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise DemoError(f"the alerts cannot be read: {done.stderr.strip()}")
+    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def usage(environment: dict[str, str]) -> dict[tuple[str, str], Decimal]:

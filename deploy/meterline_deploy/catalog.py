@@ -1,52 +1,121 @@
-"""Metric definitions on the cluster: read, and written where they differ."""
+"""The catalog on the cluster: read, and written where it differs, all of a file or nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from meterline_deploy.cluster import Cluster
-from meterline_schemas.catalog import Metric, changes
+from meterline_schemas.catalog import Book, Entry, Metric, RefusedError, changes
 from meterline_schemas.catalog.store import Store
-from meterline_schemas.errors import ConfigurationError
+from meterline_schemas.errors import ConfigurationError, MeterlineError
 from meterline_schemas.settings import KafkaSettings
 from meterline_schemas.topics import CONFIG
+
+Kind = TypeVar("Kind", bound=Entry)
 
 
 @dataclass(frozen=True)
 class Change:
-    """What applying a metric did: ``before`` is None for a new one and ``written`` is False where nothing differed."""
+    """What applying an entry does: ``before`` is None for a new one and ``written`` is False where nothing differed."""
 
-    before: Metric | None
-    after: Metric
+    before: Entry | None
+    after: Entry
 
     @property
     def written(self) -> bool:
         return not self.after.same_as(self.before)
 
 
-def read_metrics(kafka: KafkaSettings) -> Mapping[str, Metric]:
-    """Every metric that is defined, by key; a deleted one is retired.
+class EntriesRefusedError(MeterlineError):
+    """Entries that the catalog does not take, by their position among those given; none of them was written."""
+
+    def __init__(self, refusals: Sequence[tuple[int, RefusedError]]) -> None:
+        self.refusals = refusals
+        super().__init__("; ".join(str(refused) for _position, refused in refusals))
+
+
+def read_catalog(kafka: KafkaSettings) -> Book:
+    """The catalog as it is.
 
     Raises:
         ConfigurationError: the topics were never made.
         UnavailableError: Kafka does not answer.
     """
-    return _store(kafka).read().metrics
+    return _store(kafka).read()
 
 
-def apply_metrics(kafka: KafkaSettings, metrics: Iterable[Metric]) -> list[Change]:
-    """Write the metrics that differ from what is defined; acknowledged on return.
+def read_metrics(kafka: KafkaSettings) -> Mapping[str, Metric]:
+    """Every metric that is defined, by key; a deleted one is retired. Raises as ``read_catalog`` does."""
+    return read_catalog(kafka).metrics
+
+
+def plan(book: Book, entries: Iterable[Entry]) -> list[Change]:
+    """What applying ``entries``, one after the other, changes in the catalog. Pure; ``book`` stays as it is.
 
     Raises:
-        RefusedError: one would change what past numbers mean; nothing was written.
+        EntriesRefusedError: with every refusal.
+    """
+    book = book.copy()
+    changed: list[Change] = []
+    refusals: list[tuple[int, RefusedError]] = []
+    for position, entry in enumerate(entries):
+        before = book.find(type(entry), entry.identity)
+        try:
+            changed.append(Change(before, changes.check(book, entry)))
+        except RefusedError as refused:
+            refusals.append((position, refused))
+            if before is not None:
+                continue
+        book.apply(entry.record_key, entry.encode())  # those after it may refer to it: what is wrong is told once
+    if refusals:
+        raise EntriesRefusedError(refusals)
+    return changed
+
+
+def apply_entries(kafka: KafkaSettings, entries: Sequence[Entry], *, dry_run: bool = False) -> list[Change]:
+    """Write the entries that differ from the catalog, all at once; acknowledged on return. ``dry_run``: only say.
+
+    Raises:
+        EntriesRefusedError: one cannot be taken; nothing was written.
+        ConfigurationError: the topics were never made.
         UnavailableError: Kafka does not answer.
     """
     store = _store(kafka)
-    known = store.read().metrics
-    wanted = list(metrics)
-    store.change(lambda book: [(changes.check(book, metric), False) for metric in wanted])
-    return [Change(known.get(metric.key), metric) for metric in wanted]
+    if dry_run:
+        return plan(store.read(), entries)
+    planned: list[Change] = []
+
+    def decide(book: Book) -> list[tuple[Entry, bool]]:
+        planned[:] = plan(book, entries)
+        return [(change.after, False) for change in planned]
+
+    store.change(decide)
+    return planned
+
+
+def apply_metrics(kafka: KafkaSettings, metrics: Iterable[Metric]) -> list[Change]:
+    """As ``apply_entries``."""
+    return apply_entries(kafka, list(metrics))
+
+
+def delete_entry(kafka: KafkaSettings, kind: type[Kind], identity: str, *, has_usage: bool = False) -> Kind:
+    """Delete an entry; acknowledged on return. ``has_usage`` is of a metric: whether any event of it was counted.
+
+    Raises:
+        RefusedError: there is none, or it is in use, or has usage; nothing was changed.
+        ConfigurationError: the topics were never made.
+        UnavailableError: Kafka does not answer.
+    """
+    deleted: list[Kind] = []
+
+    def decide(book: Book) -> list[tuple[Entry, bool]]:
+        deleted[:] = [changes.delete(book, kind, identity, has_usage=has_usage)]
+        return [(entry, True) for entry in deleted]
+
+    _store(kafka).change(decide)
+    return deleted[0]
 
 
 def _store(kafka: KafkaSettings) -> Store:

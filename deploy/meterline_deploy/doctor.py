@@ -10,10 +10,12 @@ from functools import partial
 from typing import Final, Literal
 
 from meterline_deploy import topics
-from meterline_deploy.catalog import read_metrics
+from meterline_deploy.catalog import read_catalog
+from meterline_deploy.catalog_text import short_key
 from meterline_deploy.cluster import Cluster
 from meterline_deploy.lag import GROUPS, Group, GroupLag, look
 from meterline_deploy.part import probe
+from meterline_schemas.catalog import Book, Quota, Threshold
 from meterline_schemas.errors import MeterlineError
 from meterline_schemas.settings import ClickHouseSettings, KafkaSettings
 from meterline_schemas.topics import CONFIG, EVENTS, TOPICS
@@ -60,7 +62,7 @@ def examine_kafka(kafka: KafkaSettings) -> Iterator[Finding]:
     missing = [name for name in map(kafka.topic, (topic.name for topic in TOPICS)) if name not in cluster.topics()]
     if missing:
         yield Finding("topics", "wrong", f"missing: {', '.join(missing)}", "run `meterline setup`")
-    for check in (_settings, _partitions, _metrics, _kafka_clock, _groups):
+    for check in (_settings, _partitions, _catalog, _kafka_clock, _groups):
         if missing and check is not _settings:
             return  # what follows needs all of them
         try:
@@ -99,14 +101,39 @@ def _partitions(kafka: KafkaSettings, cluster: Cluster) -> Iterator[Finding]:
         yield Finding("partitions", "ok", f"{expected}, as written down")
 
 
-def _metrics(kafka: KafkaSettings, _cluster: Cluster) -> Iterator[Finding]:
-    count = len(read_metrics(kafka))
+def _catalog(kafka: KafkaSettings, _cluster: Cluster) -> Iterator[Finding]:
+    book = read_catalog(kafka)
+    count = len(book.metrics)
     if count:
         yield Finding("metrics", "ok", f"{count} defined")
     else:
         yield Finding(
             "metrics", "note", "none is defined: every event is rejected", "run `meterline metrics apply FILE.yaml`"
         )
+    yield from without_effect(book)
+
+
+def without_effect(book: Book) -> Iterator[Finding]:
+    """Quotas and thresholds that are of no use as they are. Pure."""
+    quotas = list(book.all(Quota))
+    limits: list[Quota | Threshold] = [*quotas, *book.all(Threshold)]
+    for limit in limits:
+        metric = book.metrics.get(limit.metric)
+        subject = f"{limit.kind} {short_key(limit)}"
+        remove = f"run `meterline catalog delete {limit.kind} {short_key(limit)}`"
+        if metric is None or metric.retired:
+            yield Finding(subject, "note", f"metric {limit.metric} is retired", f"{remove}, or define the metric again")
+        if not isinstance(limit, Threshold) or limit.amount is not None:
+            continue
+        # a threshold for all may be of the quotas that tenants have of their own
+        found = book.quota(*limit.scope) or (not limit.tenant_id and any(one.metric == limit.metric for one in quotas))
+        if not found:
+            yield Finding(
+                subject,
+                "note",
+                "in percent of a quota that nobody has: it never fires",
+                f"give it an amount, or {remove}",
+            )
 
 
 def _kafka_clock(kafka: KafkaSettings, cluster: Cluster) -> Iterator[Finding]:

@@ -4,7 +4,7 @@ meterline_schemas.errors.MeterlineError
 ├── ConfigurationError
 │   ├── FolderInUseError        (folders) another process works on the data folder
 │   ├── PortsTakenError         somebody else listens where a part should
-│   ├── MetricsFileError        a file of metrics has mistakes
+│   ├── CatalogFileError        a file for the catalog has mistakes
 │   └── NotRunningError         no `meterline up` runs on the data folder
 ├── UnavailableError
 │   └── PartFailedError         a part of `meterline up` did not become ready
@@ -14,6 +14,7 @@ meterline_schemas.errors.MeterlineError
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from meterline_schemas.errors import ConfigurationError, PartitionCountError, UnavailableError
@@ -37,10 +38,10 @@ class PortsTakenError(ConfigurationError):
         super().__init__(each)
 
 
-class MetricsFileError(ConfigurationError):
-    """A file of metrics cannot be taken."""
+class CatalogFileError(ConfigurationError):
+    """A file for the catalog cannot be taken; nothing of it was applied."""
 
-    def __init__(self, path: Path, problems: list[str]) -> None:
+    def __init__(self, path: Path | str, problems: Iterable[str]) -> None:
         super().__init__(f"{path} was not applied:\n  " + "\n  ".join(problems))
 
 

@@ -21,7 +21,7 @@ from meterline_deploy.run import RunInfo
 from meterline_schemas.errors import ConfigurationError, UnavailableError
 from meterline_schemas.settings import ClickHouseSettings, KafkaSettings, load
 
-STOP_ORDER: Final = ("api", "streams", "sinks", "clickhouse", "kafka")
+STOP_ORDER: Final = ("api", "streams", "notifier", "sinks", "clickhouse", "kafka")
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def settle(options: Options, data: Path) -> RunInfo:
 def _health(workers: int, last: RunInfo | None, used: set[int]) -> dict[str, str]:
     """A health URL for each worker: that of the last start where its port is still free."""
     found: dict[str, str] = {}
-    for name in [*stream_names(workers), "sinks"]:
+    for name in [*stream_names(workers), "sinks", "notifier"]:
         port = _port_of(last.health.get(name, "")) if last is not None else 0
         while not port or port in used or not is_free(port):
             port = free_port()
@@ -140,7 +140,10 @@ def clickhouse_part(options: Options, data: Path, info: RunInfo) -> Part:
 
 
 def worker_parts(info: RunInfo, data: Path, workers: int) -> list[Part]:
-    """Streams, sinks and the API. Worker ids stay the same from start to start, so that a restart rejoins at once."""
+    """Streams, sinks, the notifier and the API.
+
+    Worker ids stay the same from start to start, so that a restart rejoins at once.
+    """
     name = f"{socket.gethostname()}-{hashlib.sha256(str(data).encode()).hexdigest()[:8]}"
     parts = []
     for part in stream_names(workers):
@@ -154,6 +157,11 @@ def worker_parts(info: RunInfo, data: Path, workers: int) -> list[Part]:
         "METERLINE_SINK_HEALTH_PORT": str(_port_of(info.health["sinks"])),
     }
     parts.append(_worker(info, "sinks", "meterline_sinks", more, grace=3.0))
+    more = {
+        "METERLINE_NOTIFY_WORKER_ID": f"{name}-notifier",
+        "METERLINE_NOTIFY_HEALTH_PORT": str(_port_of(info.health["notifier"])),
+    }
+    parts.append(_worker(info, "notifier", "meterline_sinks.notifier", more, grace=5.0))
     more = {"METERLINE_API_HOST": HOST, "METERLINE_API_PORT": str(_port_of(info.health["api"]))}
     parts.append(_worker(info, "api", "meterline_api", more, grace=2.5, address=info.api_url))
     return parts

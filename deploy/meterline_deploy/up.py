@@ -1,6 +1,7 @@
 """``meterline up``: everything on this machine, each part its own process, as in production.
 
-In order: Kafka and ClickHouse; the topics; the tables; stream workers, sinks and the API. Backwards when it ends.
+In order: Kafka and ClickHouse; the topics; the tables; stream workers, sinks, the notifier and the API. Backwards when
+it ends.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ import psutil
 from meterline_deploy.ports import free_port
 from tests.support.streams import wait_until
 
-PARTS = ("kafka", "topics", "clickhouse", "migrations", "streams", "sinks", "api")
+PARTS = ("kafka", "topics", "clickhouse", "migrations", "streams", "sinks", "notifier", "api")
 START_SECONDS = 150
 
 
@@ -94,6 +94,7 @@ class Up:
             "meterline_deploy.embedded.clickhouse": "clickhouse",
             "meterline_streams": "streams",
             "meterline_sinks": "sinks",
+            "meterline_sinks.notifier": "notifier",
             "meterline_api": "api",
         }
         found = {}

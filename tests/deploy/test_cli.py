@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -13,6 +15,7 @@ import pytest
 import typer.main
 
 from meterline_deploy import run
+from meterline_deploy.catalog import apply_metrics, read_metrics
 from meterline_deploy.cli import COMMANDS, build
 from meterline_deploy.commands.env import exports
 from meterline_deploy.errors import NotRunningError, PortsTakenError
@@ -22,7 +25,9 @@ from meterline_deploy.topics import ensure_topics
 from meterline_schemas.catalog import Metric
 from meterline_schemas.errors import ConfigurationError
 from meterline_schemas.kafka_log import KafkaLog
-from meterline_schemas.settings import KafkaSettings
+from meterline_schemas.settings import ClickHouseSettings, KafkaSettings
+from meterline_sinks.clickhouse import ClickHouse
+from meterline_sinks.migrate import migrate
 from tests.deploy.running import meterline
 
 
@@ -85,6 +90,10 @@ def test_help_answers_without_loading_what_commands_need() -> None:
         ["metrics", "apply"],
         ["metrics", "apply", "/no/such/file.yaml"],
         ["metrics", "list", "--format", "xml"],
+        ["catalog", "apply", "--defaults", "none"],
+        ["catalog", "list", "--kind", "plan"],
+        ["catalog", "delete", "metrics", "a"],
+        ["catalog", "delete", "metric"],
         ["setup", "--partitions", "many"],
         ["env", "--no-such-option"],
     ],
@@ -97,7 +106,9 @@ def test_a_wrong_command_line_is_told_and_exits_with_2(arguments: list[str], tmp
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("arguments", [["env"], ["metrics", "list"], ["setup"], ["doctor"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "arguments", [["env"], ["metrics", "list"], ["catalog", "list"], ["replay"], ["setup"], ["doctor"]], ids=" ".join
+)
 def test_without_a_running_up_it_is_said_how_to_have_one(arguments: list[str], tmp_path: Path) -> None:
     done = meterline(*arguments, folder=tmp_path)
     assert done.returncode == 1
@@ -126,38 +137,183 @@ def test_the_version_is_told() -> None:
     assert re.fullmatch(r"meterline \d+\.\d+\.\d+\n", meterline("--version").stdout)
 
 
-def test_metrics_are_applied_where_they_differ_and_listed(kafka: str, prefix: str, tmp_path: Path) -> None:
+@pytest.fixture
+def catalog(kafka: str, prefix: str, tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs a command on topics that exist; a text is the file that it gets."""
+    ensure_topics(KafkaSettings(kafka=kafka, topic_prefix=prefix), 1)
+
+    def run(*words: str, file: str = "") -> subprocess.CompletedProcess[str]:
+        (tmp_path / "catalog.yaml").write_text(file)
+        more = {"METERLINE_KAFKA": kafka, "METERLINE_TOPIC_PREFIX": prefix}
+        done = meterline(*words, *(["catalog.yaml"] if file else []), folder=tmp_path, more=more)
+        assert "Traceback" not in done.stderr
+        return done
+
+    return run
+
+
+Catalog = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def records(kafka: str, prefix: str) -> list[bytes | None]:
+    """Keys on the topic of the catalog."""
     settings = KafkaSettings(kafka=kafka, topic_prefix=prefix)
-    more = {"METERLINE_KAFKA": kafka, "METERLINE_TOPIC_PREFIX": prefix}
-    file = tmp_path / "metrics.yaml"
-    file.write_text("metrics:\n  - key: orders\n    unit: order\n  - key: storage\n    aggregation: max\n")
-    before = meterline("metrics", "apply", str(file), folder=tmp_path, more=more)
-    assert before.returncode == 1
-    assert "run `meterline setup` first" in before.stderr
-    ensure_topics(settings, 1)
-    assert "no metrics are defined" in meterline("metrics", "list", folder=tmp_path, more=more).stdout
-    first = meterline("metrics", "apply", str(file), folder=tmp_path, more=more)
-    assert first.stdout.splitlines() == ["orders: new", "storage: new", "2 in the file, 2 written"]
-    file.write_text("metrics:\n  - key: orders\n    unit: order\n  - key: storage\n    aggregation: min\n")
-    second = meterline("metrics", "apply", str(file), folder=tmp_path, more=more)
-    assert second.stdout.splitlines() == [
-        "orders: as it was",
-        "storage: aggregation max → min",
-        "2 in the file, 1 written",
-    ]
     log = KafkaLog(settings.client(), settings.topic("meterline.config"), 0)
     keys = [record.key for record in log.read_to_end()]
     log.close()
-    assert keys == [b"partitions", b"metric/orders", b"metric/storage", b"metric/storage"]
-    listed = meterline("metrics", "list", "--format", "json", folder=tmp_path, more=more)
-    metrics = msgspec.json.decode(listed.stdout.encode(), type=list[Metric])
-    assert [(metric.key, metric.aggregation) for metric in metrics] == [("orders", "sum"), ("storage", "min")]
-    assert "storage" in meterline("metrics", "list", folder=tmp_path, more=more).stdout
-    file.write_text("metrics:\n  - key: orders\n    unit: changed\n  - key: not a key\n")
-    third = meterline("metrics", "apply", str(file), folder=tmp_path, more=more)
-    assert third.returncode == 1
-    assert "line 4: entry 2" in third.stderr
-    assert "Traceback" not in third.stderr
+    return keys
+
+
+def test_without_topics_it_is_said_how_to_have_them(kafka: str, prefix: str, tmp_path: Path) -> None:
+    more = {"METERLINE_KAFKA": kafka, "METERLINE_TOPIC_PREFIX": prefix}
+    for words in (["metrics", "list"], ["catalog", "list"], ["catalog", "apply", "--defaults", "orders"]):
+        done = meterline(*words, folder=tmp_path, more=more)
+        assert done.returncode == 1
+        assert "run `meterline setup` first" in done.stderr
+
+
+def test_metrics_are_applied_where_they_differ_and_listed(kafka: str, prefix: str, catalog: Catalog) -> None:
+    assert "no metrics are defined" in catalog("metrics", "list").stdout
+    text = "metrics:\n  - key: orders\n    unit: order\n  - key: storage\n    aggregation: max\n"
+    first = catalog("metrics", "apply", file=text)
+    assert first.stdout.splitlines() == ["metric orders: new", "metric storage: new", "2 in the file, 2 written"]
+    second = catalog("metrics", "apply", file=text + "    name: Storage\n    group_by: [region, tier]\n")
+    assert second.stdout.splitlines() == [
+        "metric orders: as it was",
+        "metric storage: name none → Storage, group_by none → region, tier",
+        "2 in the file, 1 written",
+    ]
+    assert records(kafka, prefix) == [b"partitions", b"metric/orders", b"metric/storage", b"metric/storage"]
+    listed = json.loads(catalog("metrics", "list", "--format", "json").stdout)
+    metrics = [Metric.model_validate(each) for each in listed]
+    assert [(metric.key, metric.aggregation, metric.version) for metric in metrics] == [
+        ("orders", "sum", 1),
+        ("storage", "max", 2),
+    ]
+    assert "storage" in catalog("metrics", "list").stdout
+
+
+def test_nothing_of_a_file_is_written_if_one_entry_cannot_be_taken(kafka: str, prefix: str, catalog: Catalog) -> None:
+    catalog("catalog", "apply", file="metrics: [{key: orders}]")
+    before = records(kafka, prefix)
+    done = catalog(
+        "catalog",
+        "apply",
+        file="quotas:\n  - {metric: orders, included: 5}\n  - metric: order\n    included: 5\n"
+        "metrics:\n  - key: new\n  - key: orders\n    aggregation: max\n",
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[:2] == [
+        "meterline: catalog.yaml was not applied:",
+        "  line 3: quota 2: `metric`: 'order' is not defined; define the metric first",
+    ]
+    assert "line 8: metric 2: `aggregation`: is sum and cannot become max" in done.stderr
+    assert "define a new metric" in done.stderr
+    assert records(kafka, prefix) == before
+
+
+def test_a_dry_run_says_what_would_change_and_changes_nothing(kafka: str, prefix: str, catalog: Catalog) -> None:
+    before = records(kafka, prefix)
+    done = catalog("catalog", "apply", "--dry-run", "--defaults", "orders")
+    assert done.stdout.splitlines() == [
+        *(f"metric {key}: new" for key in ("order", "invoice", "storage", "api_call", "ai_job")),
+        "threshold orders-per-month: new",
+        "6 in the file, 6 to write (--dry-run)",
+    ]
+    assert records(kafka, prefix) == before
+
+
+def test_the_shipped_files_are_applied_one_after_the_other(catalog: Catalog) -> None:
+    assert catalog("catalog", "apply", "--defaults", "orders").stdout.endswith("6 in the file, 6 written\n")
+    second = catalog("catalog", "apply", "--defaults", "features").stdout.splitlines()
+    assert "metric api_call: as it was" in second
+    assert second[-1] == "20 in the file, 19 written"
+    for words in ([], ["--defaults", "orders"]):
+        text = "" if not words else "metrics: [{key: a}]"
+        assert "name a FILE or --defaults" in catalog("catalog", "apply", *words, file=text).stderr
+
+
+def test_entries_are_listed_without_secrets_and_deleted_by_the_keys_that_are_shown(catalog: Catalog) -> None:
+    secret = "whsec_" + "B" * 43 + "="
+    assert catalog("catalog", "list").stdout.startswith("nothing is defined yet")
+    assert catalog("catalog", "list", "--kind", "quota").stdout.startswith("no quota is defined yet")
+    catalog(
+        "catalog",
+        "apply",
+        file="metrics: [{key: calls}]\ntenants: [{id: acme, time_zone: Europe/Vienna}]\n"
+        "quotas: [{metric: calls, included: 10}, {metric: calls, tenant_id: a/b, subject: 'user:1', included: 2.50}]\n"
+        f"webhooks: [{{id: ops, url: 'https://example.com', secret: {secret}}}]\n"
+        "thresholds: [{id: t, metric: calls, notify_webhooks: [ops]}]\n",
+    )
+    shown = catalog("catalog", "list").stdout
+    listed = catalog("catalog", "list", "--format", "json").stdout
+    for text in (shown, listed):
+        assert secret not in text
+        assert "https://example.com" in text
+    found = json.loads(listed)
+    assert {name: len(entries) for name, entries in found.items()} == {
+        **dict.fromkeys(("metrics", "tenants", "webhooks", "thresholds"), 1),
+        "quotas": 2,
+    }
+    assert [quota["included"] for quota in found["quotas"]] == ["10", "2.5"]
+    assert list(json.loads(catalog("catalog", "list", "--kind", "tenant", "--format", "json").stdout)) == ["tenants"]
+
+    used = catalog("catalog", "delete", "webhook", "ops")
+    assert used.returncode == 1
+    assert "'ops' is used by threshold 't'; delete that first" in used.stderr
+    changed = catalog(
+        "catalog", "apply", file=f"webhooks: [{{id: ops, url: 'https://example.com', secret: whsec_{'C' * 43}=}}]"
+    )
+    assert "webhook ops: secret changed" in changed.stdout
+    for kind, key in (
+        ("quota", "calls/a~1b/user:1"),
+        ("quota", "calls"),
+        ("threshold", "t"),
+        ("webhook", "ops"),
+        ("tenant", "acme"),
+    ):
+        assert key in shown.split()
+        assert catalog("catalog", "delete", kind, key).stdout == f"{kind} {key}: deleted\n"
+        assert f"there is no {kind}" in catalog("catalog", "delete", kind, key).stderr
+    left = json.loads(catalog("catalog", "list", "--format", "json").stdout)
+    assert {name for name, entries in left.items() if entries} == {"metrics"}
+
+
+def test_a_metric_is_deleted_unless_it_has_usage(
+    kafka: str, prefix: str, clickhouse: ClickHouseSettings, tmp_path: Path
+) -> None:
+    kafka_settings = KafkaSettings(kafka=kafka, topic_prefix=prefix)
+    ensure_topics(kafka_settings, 1)
+    apply_metrics(kafka_settings, [Metric(key=key) for key in ("used", "idle")])
+    migrate(clickhouse, cluster="")
+    tables = ClickHouse(clickhouse, clickhouse.database)
+    place = {"kafka_partition": 0, "kafka_offset": 0, "kafka_line": 0, "received_at": "2026-11-21T05:00:01Z"}
+    event = {"tenant_id": "t", "metric": "used", "timestamp": "2026-11-21T05:00:00Z", "id": "1", "quantity": "1"}
+    tables.insert("usage_events_raw", json.dumps({**event, **place}).encode())
+    tables.close()
+
+    def delete(metric: str, url: str = clickhouse.url) -> subprocess.CompletedProcess[str]:
+        more = {
+            "METERLINE_KAFKA": kafka,
+            "METERLINE_TOPIC_PREFIX": prefix,
+            "METERLINE_CLICKHOUSE_URL": url,
+            "METERLINE_CLICKHOUSE_USER": clickhouse.user,
+            "METERLINE_CLICKHOUSE_PASSWORD": clickhouse.password.get_secret_value(),
+            "METERLINE_CLICKHOUSE_DATABASE": clickhouse.database,
+        }
+        return meterline("catalog", "delete", "metric", metric, folder=tmp_path, more=more)
+
+    used = delete("used")
+    assert used.returncode == 1
+    assert "metric 'used' has usage" in used.stderr
+    assert "archive it instead" in used.stderr
+    away = delete("idle", "http://127.0.0.1:9")
+    assert away.returncode == 1
+    assert "127.0.0.1:9" in away.stderr
+    assert not any(metric.retired for metric in read_metrics(kafka_settings).values())
+    assert delete("idle").stdout == "metric idle: deleted\n"
+    # what the topic still has of it after the tombstone: nothing but that it was there
+    assert {key for key, metric in read_metrics(kafka_settings).items() if not metric.retired} == {"used"}
 
 
 def test_setup_makes_topics_and_tables_and_corrects_on_demand(

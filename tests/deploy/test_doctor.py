@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,18 @@ from confluent_kafka import TopicPartition
 
 from meterline_deploy.cluster import Cluster
 from meterline_deploy.commands.doctor import line
-from meterline_deploy.doctor import Finding, clock, examine_clickhouse, examine_group, examine_kafka, examine_part
+from meterline_deploy.doctor import (
+    Finding,
+    clock,
+    examine_clickhouse,
+    examine_group,
+    examine_kafka,
+    examine_part,
+    without_effect,
+)
 from meterline_deploy.lag import GROUPS, GroupLag
 from meterline_deploy.topics import ensure_topics
+from meterline_schemas.catalog import Book, Metric, Quota, Threshold
 from meterline_schemas.settings import ClickHouseSettings, KafkaSettings
 from meterline_schemas.topics import EVENTS, STATE
 from meterline_sinks.clickhouse import ClickHouse
@@ -83,6 +93,26 @@ def test_asking_for_the_time_leaves_the_catalog_as_it_was(installation: KafkaSet
     list(examine_kafka(installation))
     assert read_metrics(installation) == {}
     assert written_down(installation) == 1
+
+
+def test_limits_that_are_of_no_use_are_noted() -> None:
+    book = Book()
+    for entry in (
+        *(Metric(key=key) for key in ("calls", "gone", "bare")),
+        Quota(metric="calls", tenant_id="acme", included=Decimal(1)),
+        Quota(metric="gone", included=Decimal(1)),
+        Threshold(id="of-own-quotas", metric="calls"),
+        Threshold(id="acme", metric="calls", tenant_id="acme"),
+        Threshold(id="absolute", metric="bare", amount=Decimal(1)),
+        Threshold(id="of-none", metric="bare"),
+        Threshold(id="of-no-user", metric="calls", tenant_id="acme", subject="user:1"),
+    ):
+        book.apply(entry.record_key, entry.encode())
+    assert {each.subject for each in without_effect(book)} == {"threshold of-none", "threshold of-no-user"}
+    book.apply(b"metric/gone", None)
+    found = {each.subject: each for each in without_effect(book)}
+    assert set(found) == {"threshold of-none", "threshold of-no-user", "quota gone"}
+    assert all(each.level == "note" and "meterline catalog delete" in each.fix for each in found.values())
 
 
 def test_a_database_without_tables_or_with_old_ones_is_found(clickhouse: ClickHouseSettings) -> None:

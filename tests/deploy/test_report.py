@@ -5,6 +5,9 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
 from io import StringIO
 from pathlib import Path
 
@@ -17,6 +20,7 @@ from meterline_schemas.catalog import Aggregation, Metric
 from meterline_schemas.settings import ClickHouseSettings, KafkaSettings
 from meterline_sinks.clickhouse import ClickHouse
 from meterline_sinks.migrate import migrate
+from tests.api.oracle import Reading, plain
 from tests.api.process import KEY, ApiProcess
 from tests.deploy.running import meterline
 from tests.services.kafka import create_topics
@@ -58,7 +62,14 @@ def environment(kafka: str, prefix: str, clickhouse: ClickHouseSettings, tmp_pat
     create_topics(kafka, prefix, 1)
     apply_metrics(
         KafkaSettings(kafka=kafka, topic_prefix=prefix),
-        [Metric(key="api_calls", unit="call"), Metric(key="storage", unit="GB", aggregation=Aggregation.MAX)],
+        [
+            Metric(key="api_calls", unit="call"),
+            Metric(key="storage", unit="GB", aggregation=Aggregation.MAX),
+            Metric(key="latency", unit="ms", aggregation=Aggregation.AVG),
+            Metric(key="slowest", unit="ms", aggregation=Aggregation.P95),
+            Metric(key="users", aggregation=Aggregation.UNIQUE_COUNT, unique_by="subject"),
+            Metric(key="disk", unit="GB h", aggregation=Aggregation.TIME_WEIGHTED),
+        ],
     )
     migrate(clickhouse, cluster="")
     tables = ClickHouse(clickhouse, clickhouse.database)
@@ -87,6 +98,39 @@ def test_a_report_is_exact_in_every_format(environment: dict[str, str]) -> None:
     done = meterline(*asked, more=environment)
     assert "1,234,567,890,123,456,792.500000001" in done.stdout
     assert "1,204" in done.stdout
+
+
+def test_every_aggregation_is_reported_with_its_own_number(
+    environment: dict[str, str], clickhouse: ClickHouseSettings
+) -> None:
+    march = datetime(2026, 3, 1, tzinfo=UTC)
+    tables = ClickHouse(clickhouse, clickhouse.database)
+    readings = [
+        Reading("acme", metric, march + timedelta(minutes=n), f"{n}", Decimal(n), subject=f"user:{n % 3}", late=True)
+        for metric in ("latency", "slowest", "users", "disk")
+        for n in range(1, 22)
+    ]
+    tables.insert("usage_events_raw", b"\n".join(reading.line() for reading in readings))
+    tables.close()
+    asked = ("report", "--tenant", "acme", "--from", "2026-03-01", "--to", "2026-03-02")
+
+    def values(*more: str) -> dict[str, str]:
+        done = meterline(*asked, *more, "--format", "csv", more=environment)
+        assert done.returncode == 0, done.stderr
+        return {row["metric"]: row["value"] for row in csv.DictReader(StringIO(done.stdout))}
+
+    # each of three gauges holds 1 + 4 + ... for three minutes each, and its last reading for the rest of the day
+    rest = [(19, 1421), (20, 1420), (21, 1419)]
+    minutes = sum(range(1, 19)) * 3 + sum(last * left for last, left in rest)
+    assert values() == {
+        "latency": "11", "slowest": "20", "users": "3", "disk": plain(Fraction(minutes, 60)),
+    }  # fmt: skip
+    one = sum(range(1, 19, 3)) * 3 + 19 * 1421
+    assert values("--subject", "user:1") == {
+        "latency": "10", "slowest": "19", "users": "1", "disk": plain(Fraction(one, 60)),
+    }  # fmt: skip
+    done = meterline(*asked, more=environment)
+    assert "time_weighted" in done.stdout
 
 
 def test_windows_and_a_metric_can_be_chosen(environment: dict[str, str]) -> None:

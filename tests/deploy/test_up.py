@@ -139,6 +139,7 @@ def test_doctor_finds_nothing_wrong(up: Up) -> None:
         "clock of Kafka",
         "stream lag",
         "sink lag",
+        "notifier",
         "clickhouse",
         "tables",
     ):
@@ -199,7 +200,7 @@ def test_kill_9_ends_every_part_and_the_next_start_has_everything_again(tmp_path
         before = environment(up)
         assert send(before, "kept") == 202
         children = list(up.children().values())
-        assert len(children) == 5
+        assert len(children) == 6
         up.process.kill()
         up.process.wait()
         wait_until(lambda: not any(child.is_running() for child in children), 10, "every part gone")
@@ -213,7 +214,7 @@ def test_kill_9_ends_every_part_and_the_next_start_has_everything_again(tmp_path
 
 def test_servers_that_exist_are_used_and_left_alone(beside: Up, kafka: str, clickhouse: ClickHouseSettings) -> None:
     beside.start().wait_for("ready")
-    assert set(beside.children()) == {"streams", "sinks", "api"}
+    assert set(beside.children()) == {"streams", "sinks", "notifier", "api"}
     settings = environment(beside)
     assert settings["METERLINE_KAFKA"] == kafka
     assert settings["METERLINE_CLICKHOUSE_URL"] == clickhouse.url

@@ -47,6 +47,7 @@ def report(
     to: Annotated[str, typer.Option("--to", metavar="TIME", help="To before this hour.")],
     window: Annotated[Window | None, typer.Option(help="A row for each; without it one for the whole time.")] = None,
     metric: Annotated[str | None, typer.Option(help="Of this metric only.")] = None,
+    subject: Annotated[str | None, typer.Option(help="Of this user or project below the tenant only.")] = None,
     format: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.TABLE,
     data: DataOption = Path(".meterline"),
 ) -> None:
@@ -79,6 +80,7 @@ def report(
     query = [("tenant_id", tenant), ("from", _text(period.start)), ("to", _text(period.end))]
     query += [("window", window.value)] if window else []
     query += [("metric", metric)] if metric else []
+    query += [("subject", subject)] if subject is not None else []
     rows = list(fetch(os.environ.get(URL, ""), os.environ.get(KEY, ""), query))
     match format:
         case Format.JSON:

@@ -1,0 +1,67 @@
+"""Which rejected lines are judged again. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from meterline_deploy.reconcile.times import ALL_TIME, Period
+from meterline_deploy.reconcile.warehouse import text, texts
+from meterline_schemas.errors import ConfigurationError
+from meterline_schemas.reject import Reason
+from meterline_schemas.topics import EVENTS
+
+DEFAULT_REASONS: Final = (Reason.UNKNOWN_METRIC, Reason.TOO_OLD, Reason.IN_FUTURE)
+
+_WRONG_ITSELF: Final = "the line itself is wrong and will be so again: send a correct event (`meterline emit`)"
+REFUSED: Final[Mapping[Reason, str]] = {
+    Reason.DUPLICATE: "the event is counted already: the first copy of it was",
+    Reason.INVALID_JSON: _WRONG_ITSELF,
+    Reason.INVALID_EVENT: _WRONG_ITSELF,
+}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """``period`` is of when the broker received the lines; ``limit`` of how many are sent."""
+
+    reasons: tuple[Reason, ...] = DEFAULT_REASONS
+    metrics: tuple[str, ...] = ()
+    tenants: tuple[str, ...] = ()
+    period: Period = ALL_TIME
+    limit: int | None = None
+
+    def condition(self) -> str:
+        """As ClickHouse takes it in WHERE."""
+        return " AND ".join(self._conditions())
+
+    def _conditions(self) -> Iterator[str]:
+        yield f"kafka_topic = {text(EVENTS)}"
+        yield f"reason IN {texts(self.reasons)}"
+        if self.metrics:
+            yield f"metric IN {texts(self.metrics)}"
+        if self.tenants:
+            yield f"tenant_id IN {texts(self.tenants)}"
+        for moment, operator in ((self.period.start, ">="), (self.period.end, "<")):
+            if moment is not None:
+                yield f"received_at {operator} fromUnixTimestamp64Milli({int(moment.timestamp() * 1000)}, 'UTC')"
+
+
+def read_reasons(given: Iterable[str]) -> tuple[Reason, ...]:
+    """The reasons that ``--reason`` names, or those by default.
+
+    Raises:
+        ConfigurationError: one is unknown, or judging its lines again can change nothing.
+    """
+    known = ", ".join(reason for reason in Reason if reason not in REFUSED)
+    found: list[Reason] = []
+    for name in given:
+        try:
+            reason = Reason(name.lower())
+        except ValueError:
+            raise ConfigurationError(f"--reason {name!r} is not known; choose of {known}") from None
+        if reason in REFUSED:
+            raise ConfigurationError(f"--reason {reason} cannot be replayed: {REFUSED[reason]}; choose of {known}")
+        found.append(reason)
+    return tuple(found) or DEFAULT_REASONS
