@@ -26,7 +26,13 @@ NUMBERS = re.compile(r"([A-Z]?)(\d+)(?:–\1(\d+))?")
 PACKAGES: Final = ("schemas", "producers", "stream_processors", "sinks", "api", "deploy")
 FOLDERS: Final = (*PACKAGES, "tests", "examples", "docs", "scripts", ".ci")
 PAGES: Final = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
-SETTINGS: Final = ("meterline_schemas", "meterline_streams", "meterline_sinks", "meterline_api")
+SETTINGS: Final = (
+    "meterline_schemas",
+    "meterline_streams",
+    "meterline_sinks",
+    "meterline_sinks.notifier",
+    "meterline_api",
+)
 
 FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^]]*]\(([^()\s]+)\)")

@@ -1,7 +1,8 @@
 """Which records make which inserts. Pure: values in, values out.
 
 Lines of ``usage.accepted``, ``usage.rejected`` and ``usage.totals`` are rows already, their fields named as the
-columns, so their bytes pass through without being decoded.
+columns, so their bytes pass through without being decoded. The few records of ``meterline.notifications`` and
+``meterline.config`` are decoded, each to a row.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from meterline_schemas.topics import ACCEPTED, PROGRESS_KEY, REJECTED, TOTALS
+from meterline_schemas.topics import ACCEPTED, CONFIG, NOTIFICATIONS, PROGRESS_KEY, REJECTED, TOTALS
+from meterline_sinks.rows import UnreadableError, catalog_row, notification_row
 
 TABLES: Final[Mapping[str, str]] = MappingProxyType(
     {ACCEPTED: "usage_events_raw", REJECTED: "rejected_events", TOTALS: "usage_totals"}
@@ -51,34 +53,54 @@ class Batch:
     replaces the others in the tables too. Two batches of the same records, cut anywhere, leave the same tables.
     """
 
-    __slots__ = ("_origins", "_progress", "_rows", "_totals", "bytes", "next_offsets")
+    __slots__ = ("_decoded", "_origins", "_progress", "_rows", "_totals", "bytes", "next_offsets", "passed_over")
 
     def __init__(self) -> None:
         self.bytes = 0  # of values taken, including those that a later one replaced
         self.next_offsets: dict[Partition, int] = {}  # what to commit once all of it is written
+        self.passed_over: list[tuple[Origin, str]] = []  # records of which no row can be made, and why
         self._rows: dict[str, list[bytes]] = {ACCEPTED: [], REJECTED: []}
         self._origins: dict[str, list[Origin]] = {ACCEPTED: [], REJECTED: []}
         self._totals: dict[tuple[int, bytes], tuple[Origin, bytes]] = {}
         self._progress: dict[Partition, tuple[Origin, bytes]] = {}
+        self._decoded: dict[str, list[tuple[Origin, bytes]]] = {}
 
     def __bool__(self) -> bool:
         """Whether there is anything to commit."""
         return bool(self.next_offsets)
 
     def add(self, topic: str, partition: int, offset: int, key: bytes | None, value: bytes | None) -> None:
-        """Take one record. A tombstone has no row."""
+        """Take one record. A tombstone has no row, but where it deletes an entry of the catalog."""
         self.next_offsets[topic, partition] = offset + 1
         if value is None:
+            if topic == CONFIG:
+                self._decode((topic, partition, offset), key, value)
             return
         self.bytes += len(value)
         origin = (topic, partition, offset)
-        if key == PROGRESS_KEY:
+        if key == PROGRESS_KEY and topic in TABLES:
             self._progress[topic, partition] = (origin, value)
         elif topic == TOTALS:
             self._totals[partition, key or b""] = (origin, value)
-        else:
+        elif topic in self._rows:
             self._rows[topic].append(value)
             self._origins[topic].append(origin)
+        else:
+            self._decode(origin, key, value)
+
+    def _decode(self, origin: Origin, key: bytes | None, value: bytes | None) -> None:
+        topic, partition, offset = origin
+        try:
+            if topic == NOTIFICATIONS:
+                row = None if value is None else notification_row(partition, offset, value)
+            else:
+                row = catalog_row(offset, key, value)
+        except UnreadableError as error:
+            self.passed_over.append((origin, str(error)))
+            return
+        if row is not None:
+            table, line = row
+            self._decoded.setdefault(table, []).append((origin, line))
 
     def skip_to(self, topic: str, partition: int, offset: int) -> None:
         """Nothing to write lies before ``offset``: the end of the log behind the marks of transactions.
@@ -96,6 +118,10 @@ class Batch:
                 TABLES[TOTALS],
                 [value for _origin, value in self._totals.values()],
                 [origin for origin, _value in self._totals.values()],
+            ),
+            *(
+                Insert(table, [line for _origin, line in found], [origin for origin, _line in found])
+                for table, found in self._decoded.items()
             ),
             Insert(
                 PROGRESS_TABLE,

@@ -1,4 +1,4 @@
-"""The edge to Kafka: one consumer group over what the stream has judged. Only this module imports the client."""
+"""The edge to Kafka: one consumer group over what is to be kept in tables. Only this module imports the client."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from meterline_schemas.errors import ConfigurationError, IntegrityError, UnavailableError
 from meterline_schemas.settings import KafkaSettings
-from meterline_schemas.topics import ACCEPTED, REJECTED, SINK_GROUP, TOTALS
+from meterline_schemas.topics import ACCEPTED, CONFIG, NOTIFICATIONS, REJECTED, SINK_GROUP, TOTALS
 from meterline_sinks.batch import Batch, Partition
 from meterline_sinks.errors import LostRecordsError
 from meterline_sinks.settings import SinkSettings
 
 log = logging.getLogger(__name__)
 
-TOPICS: Final = (ACCEPTED, REJECTED, TOTALS)
+TOPICS: Final = (ACCEPTED, REJECTED, TOTALS, NOTIFICATIONS, CONFIG)
 _NO_OFFSET: Final = -1001  # RD_KAFKA_OFFSET_INVALID: the group has committed nothing
 
 _DEFAULTS: Final[Mapping[str, Any]] = {
@@ -36,13 +36,13 @@ _REQUIRED: Final[Mapping[str, Any]] = {
     "enable.auto.offset.store": False,
     "auto.offset.reset": "error",  # anything else hides that records were lost
     "enable.partition.eof": True,
-    # the same partition of all three topics goes to one sink, and a rebalance starts from committed offsets
+    # the same partition of all topics of usage goes to one sink, and a rebalance starts from committed offsets
     "partition.assignment.strategy": "range",
 }
 
 
 class Source:
-    """Partitions of the three topics, as the group assigns them, read from what is committed.
+    """Partitions of the topics, as the group assigns them, read from what is committed.
 
     Where the group has committed nothing at all for a partition, reading starts at the beginning of its log.
     Not thread-safe; ``committed`` is replaced whole and may be read from any thread.

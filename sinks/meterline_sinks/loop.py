@@ -115,5 +115,7 @@ class Loop:
             return
         now = time.monotonic()
         if now - self._begun >= self._settings.flush_seconds or self._batch.bytes >= self._settings.flush_bytes:
+            for (topic, partition, offset), problem in self._batch.passed_over:
+                log.warning("%s[%d] offset %d is passed over: %s", topic, partition, offset, problem)
             self._writing, self._batch = Writing(self._batch, self._database, self._failpoint), Batch()
             self._begun = now

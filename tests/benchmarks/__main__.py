@@ -26,9 +26,11 @@ from tests.benchmarks.parts import (
     limits,
     memory,
     quix,
+    quota,
     sdk,
     sink,
     stream,
+    webhook,
 )
 from tests.benchmarks.results import CheckFailedError, Result, SkippedError, Store, load, save
 from tests.benchmarks.sizes import FULL, QUICK, Sizes
@@ -47,6 +49,8 @@ PARTS: Mapping[str, Callable[[Bench, Sizes], Result]] = {
     "sink": sink.run,
     "e2e": end_to_end.run,
     "freshness": freshness.run,
+    "webhook": webhook.run,
+    "quota": quota.run,
 }
 
 

@@ -18,6 +18,8 @@ TITLES: Mapping[str, str] = {
     "sink": "Sink",
     "e2e": "End to end",
     "freshness": "Freshness",
+    "webhook": "Alerts",
+    "quota": "Quota checks",
 }
 
 _WHAT: Mapping[str, str] = {
@@ -40,6 +42,8 @@ _WHAT: Mapping[str, str] = {
     "e2e": "An app that tracks as fast as it can, Kafka, the stream worker, the sink and ClickHouse, all on this "
     "machine, until `usage_hourly` has every event.",
     "freshness": "An app that tracks 5,000 events a second, through the same processes.",
+    "webhook": "The same, and the notifier beside it; ten times a second an event crosses a threshold of its tenant.",
+    "quota": "The API's quota checks, with 10,000 quotas, thresholds and counters in memory.",
 }
 
 _HEAD = """# Benchmarks

@@ -34,6 +34,7 @@ from tests.sinks.usage import Checkpoint
 
 ACCEPTED, REJECTED, TOTALS = "usage.accepted", "usage.rejected", "usage.totals"
 TOPICS = (ACCEPTED, REJECTED, TOTALS)
+NOTIFICATIONS, CONFIG = "meterline.notifications", "meterline.config"
 
 
 def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> None:
@@ -45,7 +46,7 @@ def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> None
 
 
 class Feed:
-    """The three topics under one prefix, written in transactions as the contract of the topics says."""
+    """The topics that sinks read, under one prefix, written in transactions as the contract of the topics says."""
 
     def __init__(self, bootstrap: str, prefix: str, partitions: int = 3) -> None:
         self.bootstrap, self.prefix, self.partitions = bootstrap, prefix, partitions
@@ -54,11 +55,11 @@ class Feed:
         wanted = [
             NewTopic(
                 prefix + name,
-                partitions,
+                1 if name == CONFIG else partitions,
                 1,
                 config={"message.timestamp.type": "LogAppendTime", "max.message.bytes": "8388608"},
             )
-            for name in TOPICS
+            for name in (*TOPICS, NOTIFICATIONS, CONFIG)
         ]
         for created in self.admin.create_topics(wanted).values():
             created.result(30)
@@ -92,19 +93,26 @@ class Feed:
             else:
                 self._producer.commit_transaction(30)
 
-    def record(self, topic: str, partition: int, value: bytes, key: bytes | None = None) -> int:
+    def record(self, topic: str, partition: int, value: bytes | None, key: bytes | None = None) -> int:
         """One record in a transaction of its own; returns its offset."""
-        before = self.ends()[topic, partition]
+        offsets: list[int] = []
         self._producer.begin_transaction()
-        self._producer.produce(self.prefix + topic, key=key, value=value, partition=partition)
+        self._producer.produce(
+            self.prefix + topic,
+            key=key,
+            value=value,
+            partition=partition,
+            on_delivery=lambda _error, message: offsets.append(message.offset()),
+        )
         self._producer.commit_transaction(30)
-        return before
+        return offsets[0]
 
     def _send(self, topic: str, checkpoint: Checkpoint, key: bytes | None, value: bytes) -> None:
         self._producer.produce(self.prefix + topic, key=key, value=value, partition=checkpoint.partition)
 
     def all_partitions(self) -> list[tuple[str, int]]:
-        return [(topic, partition) for topic in TOPICS for partition in range(self.partitions)]
+        topics = (*TOPICS, NOTIFICATIONS)
+        return [(topic, partition) for topic in topics for partition in range(self.partitions)] + [(CONFIG, 0)]
 
     def ends(self, isolation: IsolationLevel = IsolationLevel.READ_COMMITTED) -> dict[tuple[str, int], int]:
         """Where the partitions end for a reader of committed records."""
@@ -116,7 +124,15 @@ class Feed:
         """What the sinks' group has committed; partitions without an offset are left out."""
         wanted = [TopicPartition(self.prefix + topic, partition) for topic, partition in self.all_partitions()]
         # not by the admin client: librdkafka 2.16 crashes the process when the coordinator is not ready yet
-        found = self._member.committed(wanted, timeout=30)
+        found: list[TopicPartition] = []
+
+        def answered() -> bool:
+            nonlocal found
+            with suppress(KafkaException):  # the coordinator of a new group is not ready at once
+                found = self._member.committed(wanted, timeout=30)
+            return bool(found)
+
+        wait_until(answered, 60, "Kafka says what the group has committed")
         return {(p.topic.removeprefix(self.prefix), p.partition): p.offset for p in found if p.offset >= 0}
 
     def drained(self) -> bool:

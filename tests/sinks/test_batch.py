@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meterline_schemas.topics import ACCEPTED, PROGRESS_KEY, REJECTED, TOTALS
+from meterline_schemas.topics import ACCEPTED, CONFIG, NOTIFICATIONS, PROGRESS_KEY, REJECTED, TOTALS
 from meterline_sinks.batch import PROGRESS_TABLE, TABLES, Batch, Insert, progress_row
 
 Record = tuple[str, int, int, bytes | None, bytes | None]
@@ -124,6 +124,23 @@ def test_the_end_of_the_log_is_committed_even_where_nothing_was_read() -> None:
 def test_a_progress_row_is_its_record_with_the_topic_in_front() -> None:
     row = progress_row(REJECTED, b'{"kafka_partition":3,"next_offset":12}')
     assert json.loads(row) == {"topic": "usage.rejected", "kafka_partition": 3, "next_offset": 12}
+
+
+@given(st.sampled_from([CONFIG, NOTIFICATIONS]), st.none() | st.binary(max_size=20), st.none() | st.binary(max_size=60))
+def test_no_bytes_on_the_topics_that_are_decoded_are_lost_in_silence_or_stop_it(
+    topic: str, key: bytes | None, value: bytes | None
+) -> None:
+    batch = batch_of([(topic, 0, 5, key, value)])
+    assert batch.next_offsets == {(topic, 0): 6}
+    left_out = (key or b"").startswith((b"webhook/", b"partitions")) or (topic == NOTIFICATIONS and value is None)
+    assert len(batch.inserts()) + len(batch.passed_over) == (0 if left_out else 1)
+    assert all("\n" not in problem for _origin, problem in batch.passed_over)
+
+
+def test_a_key_of_progress_means_progress_only_where_there_is_some() -> None:
+    batch = batch_of([(CONFIG, 0, 5, PROGRESS_KEY, b"{}")])
+    assert batch.inserts() == []
+    assert [origin for origin, _problem in batch.passed_over] == [(CONFIG, 0, 5)]
 
 
 @given(st.lists(st.binary(min_size=1), min_size=2, max_size=20))

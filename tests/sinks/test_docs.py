@@ -5,23 +5,55 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal, localcontext
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 
+from meterline_schemas.catalog import Aggregation, Metric, Quota
+from meterline_schemas.notification import ThresholdCrossed, Type, notification
+from meterline_schemas.periods import Period
+from meterline_sinks.rows import catalog_row, notification_row
 from tests.sinks.conftest import Tables
-from tests.sinks.usage import Event, answers, checkpoints, events, standing, window
+from tests.sinks.usage import START, Event, answers, checkpoints, events, standing, window
 
 PAGE = Path(__file__).parents[2] / "docs" / "analysts.md"
 FIRST = ["usage_hourly", "usage_daily", "usage_monthly", "usage_events", "rejected_events", "usage_freshness"]
-BELOW = ["usage_parts", "usage_events_raw", "usage_totals", "usage_progress", "schema_migrations"]
+FIRST += ["metrics", "quotas", "thresholds", "tenants", "notifications"]
+BELOW = ["metrics_raw", "usage_parts", "usage_events_raw", "usage_totals", "usage_progress", "schema_migrations"]
 LINES = events(21, 1500)
+METRICS = [
+    Metric(key="calls", name="Calls", unit="call"),
+    Metric(key="storage", name="Storage", unit="GB", aggregation=Aggregation.MAX),
+]
+GENERAL = Quota(metric="calls", included=Decimal(50))
+MOST = max(
+    (answer[1], key[0]) for key, answer in answers(LINES, "month").items() if key[1:] == ("calls", "2026-10-01")
+)[1]
+OWN = Quota(metric="calls", tenant_id=MOST, included=Decimal(5), price_per_unit=Decimal("0.05"), currency="EUR")
+SUBJECTS = Quota(metric="calls", tenant_id="tenant-2", subject="user:1", included=Decimal(1))
+DAILY = Quota(metric="calls", tenant_id="tenant-3", included=Decimal(1), period=Period.DAILY)
+STORAGE = Quota(metric="storage", included=Decimal(0))
+
+
+def alert(tenant_id: str, step: int) -> bytes:
+    data = ThresholdCrossed(
+        threshold_id="t", tenant_id=tenant_id, metric="calls", subject="", usage=str(step), limit="100",
+        percent=f"{step}.25", step=str(step), action="alert", period="monthly", period_start=START, period_end=START,
+    )  # fmt: skip
+    kind = Type.THRESHOLD_EXCEEDED if step >= 100 else Type.THRESHOLD_APPROACHING
+    return notification(kind, START, tenant_id, data, (tenant_id, str(step))).encode()
+
+
+ALERTS = [alert("tenant-1", 50), alert("tenant-1", 80), alert("tenant-1", 100), alert("tenant-2", 80)]
 
 
 def recipes() -> list[tuple[str, str]]:
@@ -71,6 +103,12 @@ def filled(tables: Tables) -> Tables:
     for topic in ("accepted", "rejected", "totals"):
         rows = [b'{"topic": "usage.%s",%s' % (topic.encode(), c.progress[1:]) for c in written]
         tables.insert("usage_progress", rows)
+    for turn, entry in enumerate([GENERAL, STORAGE, *METRICS, OWN, SUBJECTS, DAILY, GENERAL]):
+        table, row = catalog_row(turn, entry.record_key, entry.encode()) or ("", b"")
+        tables.insert(table, [row])
+    for turn, value in enumerate([*ALERTS, *ALERTS[:2]]):
+        table, row = notification_row(0, turn, value)
+        tables.insert(table, [row])
     return tables
 
 
@@ -171,10 +209,71 @@ def rejected(rows: list[tuple[Any, ...]]) -> None:
     assert sum(row[2] for row in rows) == sum(len(checkpoint.rejected) for checkpoint in checkpoints(LINES, 40))
 
 
+def regions(rows: list[tuple[Any, ...]]) -> None:
+    found: dict[tuple[str, str], set[int]] = {}
+    for event in standing(LINES):
+        if event.metric == "calls":
+            found.setdefault((event.tenant_id, window(event.timestamp, "month")), set()).add(event.offset % 2)
+    assert {(row[0], str(row[1])): row[2] for row in rows} == {key: len(each) for key, each in found.items()}
+
+
 def averages(rows: list[tuple[Any, ...]]) -> None:
-    for metric, _average, median, _p95 in rows:
-        quantities = sorted(event.quantity for event in standing(LINES) if event.metric == metric)
-        assert median == Decimal(quantities[len(quantities) // 2])
+    assert [row[0] for row in rows] == ["calls", "storage"]
+    for metric, average, _sorted, median, p95 in rows:
+        quantities = sorted(Fraction(event.quantity) for event in standing(LINES) if event.metric == metric)
+        exact = sum(quantities, Fraction(0)) / len(quantities)
+        assert abs(Fraction(average) - exact) < Fraction(1, 10**9)
+        for answer, percent in ((median, 50), (p95, 95)):
+            rank = math.ceil(Fraction(percent, 100) * len(quantities))
+            assert answer == quantities[rank - 1]
+
+
+def gauges(rows: list[tuple[Any, ...]]) -> None:
+    first, last = datetime(2026, 10, 30, tzinfo=UTC), datetime(2026, 11, 1, tzinfo=UTC)
+    expected: dict[str, Fraction] = {}
+    readings: dict[tuple[str, int], list[Event]] = {}
+    for event in sorted(standing(LINES), key=lambda event: (event.timestamp, event.id)):
+        if event.metric == "storage" and event.timestamp < last:
+            readings.setdefault((event.tenant_id, event.offset % 7), []).append(event)
+    for (tenant, _subject), gauge in readings.items():
+        for event, until in zip(gauge, [*(later.timestamp for later in gauge[1:]), last], strict=True):
+            held = max(until - max(event.timestamp, first), timedelta()) // timedelta(milliseconds=1)
+            expected[tenant] = expected.get(tenant, Fraction(0)) + Fraction(event.quantity) * held / 3_600_000
+    assert [row[0] for row in rows] == sorted(expected)
+    assert all(abs(Fraction(hours) - expected[tenant]) < Fraction(1, 10**9) for tenant, hours in rows)
+
+
+def named_days(rows: list[tuple[Any, ...]]) -> None:
+    names = {metric.key: (metric.name, metric.unit) for metric in METRICS}
+    expected = {
+        (tenant, day, names[metric][0]): (answer[1], names[metric][1])
+        for (tenant, metric, day), answer in answers(LINES, "day").items()
+        if day < "2026-11-01" and day >= "2026-10-30"
+    }
+    assert {(row[0], str(row[1]), row[2]): row[3:] for row in rows} == expected
+
+
+def quotas_of_a_month(rows: list[tuple[Any, ...]]) -> None:
+    october = {key[:2]: answer for key, answer in answers(LINES, "month").items() if key[2] == "2026-10-01"}
+    expected = {}
+    with localcontext() as context:
+        context.prec = 100
+        for (tenant, metric), answer in october.items():
+            used = answer[1] if metric == "calls" else answer[3]
+            quota = {"calls": OWN if tenant == MOST else GENERAL, "storage": STORAGE}[metric]
+            over = max(used - quota.included, Decimal(0))
+            amount = None if quota.price_per_unit is None else over * quota.price_per_unit
+            if (tenant, metric) != ("tenant-3", "calls"):  # its own quota is one of days
+                expected[tenant, metric] = (used, quota.included, over, amount, quota.currency or "")
+    assert {row[:2]: (row[2], row[3], *row[5:]) for row in rows} == expected
+    assert any(row[6] for row in rows)
+
+
+def alerts(rows: list[tuple[Any, ...]]) -> None:
+    assert [row[:6] for row in rows] == [
+        ("tenant-1", "calls", "", 2, 1, Decimal("100.25")),
+        ("tenant-2", "calls", "", 1, 0, Decimal("80.25")),
+    ]
 
 
 CHECKS: dict[str, Callable[[list[tuple[Any, ...]]], None]] = {
@@ -190,4 +289,9 @@ CHECKS: dict[str, Callable[[list[tuple[Any, ...]]], None]] = {
     "What was rejected, by reason": rejected,
     "The totals against the events themselves": no_differences,
     "Average and percentiles of single events": averages,
+    "How many different values a property has": regions,
+    "What a gauge held over time": gauges,
+    "Usage with the name and unit of the metric": named_days,
+    "Usage against quotas of a month": quotas_of_a_month,
+    "Alerts of each tenant": alerts,
 }

@@ -45,9 +45,11 @@ def test_a_database_of_a_newer_version_is_refused(tables: Tables) -> None:
 
 def test_a_run_that_was_cut_off_is_finished_by_the_next(tables: Tables) -> None:
     tables.command("ALTER TABLE schema_migrations DELETE WHERE number >= 5 SETTINGS mutations_sync = 2")
-    tables.command("DROP VIEW usage_freshness")
+    for view in ("usage_freshness", "metrics"):
+        tables.command(f"DROP VIEW {view}")
     assert migrate(tables.settings, cluster="") == NAMES[5:]
     assert tables.rows("SELECT * FROM usage_freshness") == []
+    assert tables.rows("SELECT * FROM metrics") == []
 
 
 def test_what_is_left_to_apply_comes_in_the_order_of_numbers() -> None:
@@ -119,7 +121,16 @@ def test_the_analyst_reads_the_views_without_repeats_and_changes_nothing(tables:
         settings.model_copy(update={"user": settings.analyst_user, "password": settings.analyst_password}),
         settings.database,
     )
-    for view in ("usage_events", "usage_hourly", "usage_daily", "usage_monthly", "usage_freshness"):
+    for view in (
+        "usage_events",
+        "usage_hourly",
+        "usage_daily",
+        "usage_monthly",
+        "usage_freshness",
+        "metrics",
+        "quotas",
+        "tenants",
+    ):
         assert analyst.rows(f"SELECT count() FROM {view}") is not None
     assert analyst.rows("SELECT count() FROM rejected_events")[0][0] == 1
     for forbidden in (

@@ -295,6 +295,18 @@ def test_a_base_of_another_beginning_is_passed_over() -> None:
     assert [(found.count, found.complete) for found in stream.found()] == [(1, True)]
 
 
+def test_a_limit_for_all_takes_those_who_are_active_at_once_and_others_with_their_next_event() -> None:
+    stream = Stream(Limits(book_of(metric("sum", "sum")), 1))
+    stream.checkpoint([event(0, "sum", 10, NOW, tenant="active"), event(1, "sum", 10, NOW, tenant="quiet")])
+    stream.limits = Limits(book_of(metric("sum", "sum"), threshold("th", "sum", amount=10), changed_at=NOW), 1)
+    stream.counters.begin(stream.limits, 2, NOW, active=[("active", "sum")])
+    stream.checkpoint([], offset=2)
+    (counter,) = stream.found()
+    assert (counter.tenant_id, counter.count, counter.complete) == ("active", 0, False)
+    stream.checkpoint([event(2, "sum", 1, NOW, tenant="quiet")], offset=2)
+    assert {found.tenant_id: found.since for found in stream.found()} == {"active": 2, "quiet": 2}
+
+
 def test_of_a_limit_that_is_raised_the_steps_are_over_and_told_again_at_the_new_one() -> None:
     entries = [metric("sum", "sum"), threshold("th", "sum")]
     stream = Stream(Limits(book_of(*entries, quota("sum", 100)), 1))

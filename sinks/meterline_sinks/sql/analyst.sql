@@ -28,3 +28,13 @@ GRANT ${on_cluster} SELECT ON ${database}.usage_monthly TO ${analyst_user};
 GRANT ${on_cluster} SELECT ON ${database}.usage_freshness TO ${analyst_user};
 
 GRANT ${on_cluster} SELECT ON ${database}.rejected_events TO ${analyst_user};
+
+GRANT ${on_cluster} SELECT ON ${database}.notifications TO ${analyst_user};
+
+GRANT ${on_cluster} SELECT ON ${database}.metrics TO ${analyst_user};
+
+GRANT ${on_cluster} SELECT ON ${database}.quotas TO ${analyst_user};
+
+GRANT ${on_cluster} SELECT ON ${database}.thresholds TO ${analyst_user};
+
+GRANT ${on_cluster} SELECT ON ${database}.tenants TO ${analyst_user};
