@@ -112,8 +112,11 @@ class Counters:
         """Whether there is something to settle although no event came."""
         return limits is not self._limits or now >= self._next_close or bool(self._waiting)
 
-    def begin(self, limits: Limits, offset: int, now: datetime) -> None:
+    def begin(self, limits: Limits, offset: int, now: datetime, active: Iterable[Pair] = ()) -> None:
         """Begin a checkpoint at ``offset``. Where ``limits`` are new, counters that are still watched go on under them.
+
+        Counters are made at once for scopes with limits of their own and, of limits for all, for pairs that are
+        ``active``; for others with their next event.
 
         ``now`` decides which periods are closed, whatever the time of what is counted.
         """
@@ -126,6 +129,11 @@ class Counters:
             lanes = self._lanes_of(scope[:2])
             for lane in lanes.subjects.get(scope[2], ()) if scope[2] else (*lanes.by_hours, *lanes.by_events):
                 self._run_of(lane, self._now)
+        for pair in active:
+            if pair[1] in limits.metrics_for_all:
+                lanes = self._lanes_of(pair)
+                for lane in (*lanes.by_hours, *lanes.by_events):
+                    self._run_of(lane, self._now)
         self._look_for_close()
 
     def _put_back(self) -> None:

@@ -65,6 +65,7 @@ class Limits:
         entries = [entry for entry in entries if entry.metric in book.metrics]
         entries = [entry for entry in entries if counts_in_stream(book.metrics[entry.metric].aggregation)]
         self.metrics = frozenset(entry.metric for entry in entries)
+        self.metrics_for_all = frozenset(entry.metric for entry in entries if not entry.tenant_id)
         self.metrics_by_event = self._by_event(entries)
         homes: dict[str, int] = {}
         for entry in entries:

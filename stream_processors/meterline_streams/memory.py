@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import compress
@@ -131,6 +131,11 @@ class PartitionMemory:
         self._changed: list[Changed] = []  # since the last checkpoint, as are the ids
         self._new_ids: list[NDArray[np.void]] = []
         self._run: list[NDArray[np.void]] = []  # the ids of the last chunks, as long as they are small
+
+    @property
+    def active_pairs(self) -> Collection[Pair]:
+        """Tenants and metrics that were used in the last hours."""
+        return self._pairs.keys()
 
     def judge(self, records: Sequence[SourceRecord], metrics: Mapping[str, Metric]) -> Judged:
         """The verdicts on ``records``, which begin at the watermark, in the order of their offsets.

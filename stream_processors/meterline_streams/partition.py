@@ -126,7 +126,7 @@ class Partition:
         reach("before_begin")
         self._producer.begin_transaction()
         with self._turn:
-            counters.begin(self._catalog.limits, self.next_offset, now)
+            counters.begin(self._catalog.limits, self.next_offset, now, self._memory.active_pairs)
             forwards = self._count(records)
             changes = self._memory.changes()
             counters.add_bases([self._bases.popleft() for _ in range(len(self._bases))])
