@@ -105,7 +105,7 @@ def create_app(
 def _groups(settings: ApiSettings, kafka: KafkaSettings) -> dict[str, Group]:
     read = {
         "streams": (topics.STREAM_GROUP, [topics.EVENTS]),
-        "sinks": (topics.SINK_GROUP, [topics.ACCEPTED, topics.REJECTED, topics.TOTALS]),
+        "sinks": (topics.SINK_GROUP, [topics.ACCEPTED, topics.REJECTED, topics.TOTALS, topics.NOTIFICATIONS]),
     }
     return {
         name: Group(kafka.topic(group), [kafka.topic(topic) for topic in names], Standstill(settings.stuck_after))

@@ -24,7 +24,13 @@ class Group:
 
 GROUPS: Final = (
     Group("stream lag", topics.STREAM_GROUP, "meterline_streams", (topics.EVENTS,)),
-    Group("sink lag", topics.SINK_GROUP, "meterline_sinks", (topics.ACCEPTED, topics.REJECTED, topics.TOTALS)),
+    Group(
+        "sink lag",
+        topics.SINK_GROUP,
+        "meterline_sinks",
+        (topics.ACCEPTED, topics.REJECTED, topics.TOTALS, topics.NOTIFICATIONS),
+    ),
+    Group("notifier lag", topics.NOTIFIER_GROUP, "meterline_sinks.notifier", (topics.NOTIFICATIONS,)),
 )
 
 

@@ -66,7 +66,7 @@ def test_without_workers_what_waits_is_counted(installation: KafkaSettings) -> N
     plain.produce(installation.kafka, installation.topic(EVENTS), [(0, b"{}"), (1, b"{}"), (1, b"{}")])
     findings = list(examine_kafka(installation))
     found = wrong(iter(findings))
-    assert set(found) == {"stream lag", "sink lag"}
+    assert set(found) == {"stream lag", "sink lag", "notifier lag"}
     assert "no meterline_streams runs; 3 records wait" in found["stream lag"].found
     assert any(each.subject == "metrics" and each.level == "note" for each in findings)
     assert any(each.subject == "clock of Kafka" and each.level == "ok" for each in findings)

@@ -139,6 +139,7 @@ def test_doctor_finds_nothing_wrong(up: Up) -> None:
         "clock of Kafka",
         "stream lag",
         "sink lag",
+        "notifier lag",
         "notifier",
         "clickhouse",
         "tables",
