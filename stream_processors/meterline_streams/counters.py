@@ -8,7 +8,7 @@ once, and written; those whose period has ended are closed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from operator import attrgetter
@@ -74,6 +74,17 @@ class Lanes(NamedTuple):
     by_events: tuple[Lane, ...]
     subjects: Mapping[str, tuple[Lane, ...]]
 
+    def of(self, subject: str) -> tuple[Lane, ...]:
+        """Those of a subject, or of the tenant where it is empty."""
+        return self.subjects.get(subject, ()) if subject else (*self.by_hours, *self.by_events)
+
+    def runs(self) -> Iterator[tuple[Lane, Running]]:
+        """Every counter, with its lane."""
+        for lanes in (self.by_hours, self.by_events, *self.subjects.values()):
+            for lane in lanes:
+                for run in lane.runs:
+                    yield lane, run
+
 
 class Settled(NamedTuple):
     """What a checkpoint writes: records of changed counters, the keys of closed ones, and what is to be told."""
@@ -116,23 +127,24 @@ class Counters:
         """Begin a checkpoint at ``offset``. Where ``limits`` are new, counters that are still watched go on under them.
 
         Counters are made at once for scopes with limits of their own and, of limits for all, for pairs that are
-        ``active``; for others with their next event.
-
-        ``now`` decides which periods are closed, whatever the time of what is counted.
+        ``active``; for others with their next event. ``now`` decides which periods are closed, whatever the time of
+        what is counted.
         """
         self._offset, self._now = offset, max(self._now, now)
         if limits is self._limits:
             return
         self._limits = limits
         self._put_back()
+        for scope in {lane.scope for lane, _run in self._gone}:
+            for lane in self._lanes_of(scope[:2]).of(scope[2]):
+                if not lane.runs:  # it was counted under another calendar until now
+                    self._add_run(lane, *lane.watch.calendar.bounds(self._now), known=False)
         for scope in limits.scopes(self._partition):
-            lanes = self._lanes_of(scope[:2])
-            for lane in lanes.subjects.get(scope[2], ()) if scope[2] else (*lanes.by_hours, *lanes.by_events):
+            for lane in self._lanes_of(scope[:2]).of(scope[2]):
                 self._run_of(lane, self._now)
         for pair in active:
             if pair[1] in limits.metrics_for_all:
-                lanes = self._lanes_of(pair)
-                for lane in (*lanes.by_hours, *lanes.by_events):
+                for lane in self._lanes_of(pair).of(""):
                     self._run_of(lane, self._now)
         self._look_for_close()
 
@@ -200,7 +212,7 @@ class Counters:
             if event.metric not in (followed if event.late else by_event):
                 continue
             lanes = self._lanes_of((event.tenant_id, event.metric))
-            for lane in (*lanes.by_hours, *lanes.by_events) if event.late else lanes.by_events:
+            for lane in lanes.of("") if event.late else lanes.by_events:
                 self._count_into(lane, event, quantity, version)
             for lane in lanes.subjects.get(event.subject, ()):
                 self._count_into(lane, event, quantity, version)
@@ -238,7 +250,7 @@ class Counters:
         return settled
 
     def restore(self, counter: Counter) -> None:
-        """Take back what was written; ``adopt`` puts it in its place."""
+        """Take back what was written; ``begin`` puts it in its place."""
         run = Running(
             counter.start,
             counter.end,
@@ -286,8 +298,11 @@ class Counters:
         start, end = lane.watch.calendar.bounds(timestamp)
         if end != LAST and end + CLOSE_AFTER <= self._now:
             return None
-        known = self._offset == 0 or start >= lane.watch.known_since
-        run = Running(start, end, self._offset, complete=known)
+        return self._add_run(lane, start, end, known=start >= lane.watch.known_since)
+
+    def _add_run(self, lane: Lane, start: datetime, end: datetime, *, known: bool) -> Running:
+        """A new counter; ``known``: whether all of its period was and will be counted."""
+        run = Running(start, end, self._offset, complete=known or self._offset == 0)
         lane.runs.append(run)
         lane.current = run
         self._wait(lane, run)
@@ -329,6 +344,7 @@ class Counters:
                 lane.current = None
             if lane.watch.aggregation is Aggregation.TIME_WEIGHTED and run.complete and run.last_id:
                 self._hold_level(lane, run)
+        self._lanes = {pair: lanes for pair, lanes in self._lanes.items() if any(lanes.runs())}
         gone = {id(run) for _lane, run in ended}
         self._waiting = [(lane, run) for lane, run in self._waiting if id(run) not in gone]
         self._incomplete = [(lane, run) for lane, run in self._incomplete if id(run) not in gone]
@@ -350,13 +366,7 @@ class Counters:
 
     def _all(self) -> Iterable[tuple[Lane, Running]]:
         for lanes in self._lanes.values():
-            for lane in (*lanes.by_hours, *lanes.by_events):
-                for run in lane.runs:
-                    yield lane, run
-            for watched in lanes.subjects.values():
-                for lane in watched:
-                    for run in lane.runs:
-                        yield lane, run
+            yield from lanes.runs()
 
     def _look_for_close(self) -> None:
         ends = (run.end for _lane, run in self._all() if run.end != LAST)

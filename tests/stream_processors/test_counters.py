@@ -307,6 +307,19 @@ def test_a_limit_for_all_takes_those_who_are_active_at_once_and_others_with_thei
     assert {found.tenant_id: found.since for found in stream.found()} == {"active": 2, "quiet": 2}
 
 
+@pytest.mark.parametrize("crashes", [False, True])
+def test_who_falls_back_to_a_limit_for_all_is_counted_from_the_beginning_of_its_period(crashes: bool) -> None:
+    for_all = [metric("sum", "sum"), quota("sum", 100, period="monthly")]
+    stream = Stream(Limits(book_of(*for_all, quota("sum", 5, tenant_id="t", period="daily")), 1))
+    stream.checkpoint([event(0, "sum", 10, NOW)])
+    stream.limits = Limits(book_of(*for_all), 1)
+    if crashes:
+        stream.crash()
+    stream.checkpoint([event(1, "sum", 10, NOW)], offset=1)
+    (counter,) = stream.found()
+    assert (counter.calendar, counter.since, counter.complete, counter.count) == ("monthly", 1, False, 1)
+
+
 def test_of_a_limit_that_is_raised_the_steps_are_over_and_told_again_at_the_new_one() -> None:
     entries = [metric("sum", "sum"), threshold("th", "sum")]
     stream = Stream(Limits(book_of(*entries, quota("sum", 100)), 1))

@@ -16,7 +16,12 @@ from meterline_schemas.event import MAX_LINES_PER_RECORD
 from meterline_streams.judge import Bounds, Judge, SourceRecord, Verdicts, instant
 from meterline_streams.plain import PlainJudge
 
-METRICS = {"a": Metric(key="a", allow_negative=True), "b": Metric(key="b"), "c": Metric(key="c", retired=True)}
+METRICS = {
+    "a": Metric(key="a", allow_negative=True),
+    "b": Metric(key="b"),
+    "c": Metric(key="c", retired=True),
+    "of_t1": Metric(key="of_t1", tenant_id="t1"),
+}
 NOW = 1_795_000_000_000
 BOUNDS = Bounds(
     oldest=instant(NOW) - timedelta(days=35),
@@ -45,7 +50,7 @@ def line(draw: st.DrawFn) -> bytes:
     event: dict[str, Any] = {
         "id": draw(st.text("abc", min_size=1, max_size=5) if plain else name),
         "tenant_id": draw(st.sampled_from(["t1", "t2", "t3", "t4"]) if plain else name),
-        "metric": draw(st.sampled_from(["a", "b", "c"]) if plain else name),
+        "metric": draw(st.sampled_from(["a", "b", "c", "a", "b", "of_t1"]) if plain else name),
         "quantity": draw(st.sampled_from(["1", "12.50", "0.000000001", 7, 2.5]) if plain else quantity | value),
         "timestamp": draw(
             st.sampled_from([instant(NOW).isoformat(), "2026-11-18T12:00:00.1239+02:00", "2026-11-10T00:00:00Z"])
@@ -119,12 +124,28 @@ def test_what_counts_is_judged_at_once(changed: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     "changed",
-    [{"quantity": True}, {"quantity": None}, {"quantity": []}, {"quantity": "-1"}, {"metric": "d"}, {"id": "\x01"}],
+    [
+        {"quantity": True},
+        {"quantity": None},
+        {"quantity": []},
+        {"quantity": "-1"},
+        {"metric": "d"},
+        {"metric": "of_t1"},
+        {"id": "\x01"},
+    ],
 )
 def test_what_is_rejected_is_not_judged_at_once(changed: dict[str, Any]) -> None:
     value = json.dumps(PLAIN | changed).encode()
     record = SourceRecord(0, value, NOW, NOW, hopped=False)
     assert PlainJudge(0, 1).judge(record, BOUNDS, METRICS) is None
+
+
+@pytest.mark.parametrize(("tenant", "counts"), [("t1", True), ("t2", False)])
+def test_a_metric_of_one_tenant_takes_no_events_of_others(tenant: str, counts: bool) -> None:
+    value = json.dumps(PLAIN | {"metric": "of_t1", "tenant_id": tenant}).encode()
+    verdicts = _line_by_line_at_home(SourceRecord(0, value, NOW, NOW, hopped=False))
+    assert len(verdicts.candidates) == counts
+    assert [reject.reason for reject in verdicts.rejects] == ([] if counts else ["unknown_metric"])
 
 
 def test_a_record_of_too_many_lines_is_not_judged_at_once() -> None:
