@@ -20,6 +20,7 @@ from meterline_api.door import Window
 from meterline_api.editor import Editor
 from meterline_api.middleware import Outermost
 from meterline_api.models import ProblemModel
+from meterline_api.notifications.running import Notifications
 from meterline_api.offsets import Offsets
 from meterline_api.problems import Code, Problem
 from meterline_api.quotas.running import Quotas
@@ -28,6 +29,7 @@ from meterline_api.routes import (
     events,
     health,
     metrics,
+    notifications,
     quota_check,
     quotas,
     tenants,
@@ -71,10 +73,14 @@ def create_app(
         )
         app.state.editor = Editor(Store(kafka), catalog)
         app.state.announcer = Announcer(kafka)
+        telling = Notifications(kafka, tables, catalog)
+        app.state.notifications = telling.desk
         follower.start()
         watch.start()
         counting.start()
+        telling.start()
         yield
+        telling.stop()
         counting.stop()
         watch.stop()
         follower.stop()
@@ -93,7 +99,8 @@ def create_app(
         redoc_url=None,
     )
     app.state.key = settings.key.get_secret_value().encode()
-    for part in (events, usage, metrics, quota_check, quotas, thresholds, tenants, webhooks, document3, health):
+    api = (events, usage, metrics, quota_check, quotas, thresholds, tenants, webhooks, notifications, document3, health)
+    for part in api:
         app.include_router(part.router)
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(RequestValidationError, _invalid)

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Iterable, Iterator
-from typing import Final, Protocol, TypeVar
+from typing import TypeVar
 
+from meterline_api import follower
 from meterline_schemas.catalog import Book, Entry, Metric
-from meterline_schemas.errors import MeterlineError
 from meterline_schemas.kafka_tail import Followed
 
 log = logging.getLogger(__name__)
-
-_ONE_READ: Final = 0.1  # seconds: a change is seen about so much after it was committed
-_AFTER_TROUBLE: Final = 1.0
 
 Kind = TypeVar("Kind", bound=Entry)
 
@@ -51,38 +47,8 @@ class Catalog:
         self.book = book
 
 
-class Tail(Protocol):
-    @property
-    def caught_up(self) -> bool: ...
-    def read(self, seconds: float) -> list[Followed]: ...
-    def close(self) -> None: ...
+class Follower(follower.Follower):
+    """Reads the topic into ``catalog`` as it grows, until ``stop``."""
 
-
-class Follower(threading.Thread):
-    """Reads the topic into ``catalog`` as it grows, until ``stop``; ``ready`` once all of it has been read."""
-
-    def __init__(self, catalog: Catalog, tail: Tail) -> None:
-        super().__init__(name="catalog", daemon=True)
-        self._catalog = catalog
-        self._tail = tail
-        self._stopping = threading.Event()
-        self.ready = False
-        self.trouble = ""
-
-    def run(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                records = self._tail.read(_ONE_READ)
-                if records:
-                    self._catalog.apply(records)
-                self.ready = self.ready or self._tail.caught_up
-                self.trouble = ""
-            except MeterlineError as error:
-                if str(error) != self.trouble:
-                    log.warning("%s", error)
-                self.trouble = str(error)
-                self._stopping.wait(_AFTER_TROUBLE)
-        self._tail.close()
-
-    def stop(self) -> None:
-        self._stopping.set()
+    def __init__(self, catalog: Catalog, tail: follower.Tail) -> None:
+        super().__init__("catalog", tail, catalog.apply, "the catalog has not been read yet")

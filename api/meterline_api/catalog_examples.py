@@ -127,7 +127,7 @@ METRICS: Final = _documented(
     in_use=_conflict(Code.METRIC_HAS_USAGE, "metric 'api_calls' has usage, which must stay explainable", "key"),
     more={
         503: _problem(
-            "ClickHouse or Kafka does not answer.",
+            "ClickHouse or Kafka does not answer, or ClickHouse does not have all events yet.",
             HTTPStatus.SERVICE_UNAVAILABLE,
             Code.CLICKHOUSE_UNAVAILABLE,
             "whether metric 'api_calls' has usage cannot be told, so nothing was changed",

@@ -8,6 +8,7 @@ from pydantic import AwareDatetime, BaseModel, Field
 
 from meterline_api.opaque import opaque
 from meterline_schemas.catalog import Quota, Webhook
+from meterline_schemas.notification import Type
 
 Shown = TypeVar("Shown", bound=BaseModel)
 
@@ -34,7 +35,7 @@ class WebhookAnswer(BaseModel):
 
     id: str
     url: str
-    events: tuple[str, ...] = Field(description="Types of notifications; empty: all.")
+    events: tuple[Type, ...] = Field(description="Types of notifications; empty: all.")
     tenant_id: str = Field(description="Only notifications of this tenant; empty: of all.")
     description: str
     enabled: bool

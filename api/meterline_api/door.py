@@ -46,8 +46,8 @@ class Blocked(NamedTuple):
 
 
 Verdict = Admitted | Refused | Blocked
-Barrier = Callable[[str, str, str], str]
-"""Of a tenant, metric and subject (or empty) why no more may be used, or nothing."""
+Barrier = Callable[[str, str, str, datetime], str]
+"""Of a tenant, metric and subject (or empty) why no more may be used at an event's time, or nothing."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def derived_id(key: str, index: int) -> str:
     return str(uuid.uuid5(_NAMESPACE, f"{index}:{key}"))
 
 
-def _nobody(_tenant_id: str, _metric: str, _subject: str) -> str:
+def _nobody(_tenant_id: str, _metric: str, _subject: str, _timestamp: datetime) -> str:
     return ""
 
 
@@ -109,7 +109,7 @@ def _one(found: Submission, index: int, key: str | None, now: datetime, window: 
             raise InvalidLine(Reason.IN_FUTURE, f"timestamp is after {(now + window.future).isoformat()}")
     except InvalidLine as problem:
         return Refused(id, problem.reason, problem.detail)
-    blocked = barrier(found.tenant_id, found.metric, found.subject or "")
+    blocked = barrier(found.tenant_id, found.metric, found.subject or "", timestamp)
     if blocked:
         return Blocked(id, blocked)
     return Admitted(id, (found.tenant_id, text, check_size(text)))

@@ -44,17 +44,18 @@ class Offsets:
             raise UnavailableError(f"Kafka has no topic {missing[0]}; start Meterline once, it creates its topics")
         return [Partition(topic, number) for topic in topics for number in found[topic].partitions]
 
-    def ends(self, partitions: Sequence[Partition]) -> dict[Partition, int]:
+    def ends(self, partitions: Sequence[Partition], *, undecided: bool = False) -> dict[Partition, int]:
         """The last stable offset of each: what a read_committed reader can reach.
+
+        ``undecided``: behind records of open transactions too, which may come to count.
 
         Raises:
             UnavailableError: Kafka does not answer.
         """
         wanted = {TopicPartition(topic, number): OffsetSpec.latest() for topic, number in partitions}
+        isolation = IsolationLevel.READ_UNCOMMITTED if undecided else IsolationLevel.READ_COMMITTED
         try:
-            answers = self._admin.list_offsets(
-                wanted, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=self._timeout
-            )
+            answers = self._admin.list_offsets(wanted, isolation_level=isolation, request_timeout=self._timeout)
             return {Partition(at.topic, at.partition): answer.result().offset for at, answer in answers.items()}
         except KafkaException as error:
             raise UnavailableError(f"Kafka does not say where topics end: {error.args[0].str()}") from None

@@ -97,7 +97,7 @@ def time_weighted(query: UsageQuery, where: str, metrics: Sequence[Metric], star
 
     1. the readings of the range and, at its start, the last one before it of each gauge
     2. each holds until the next of its gauge, or until ``until``; of several at one instant the greatest id stands
-    3. and is cut into the windows that it holds in; a window that has no reading of its own still has a row
+    3. and is cut into the windows that it holds in: one that has no reading of its own has a row if any holds in it
     """
     gauge = "u.metric, u.tenant_id, u.subject"
     known = f"u.metric IN {{gauges:Array(String)}}{where}"
@@ -116,7 +116,7 @@ def time_weighted(query: UsageQuery, where: str, metrics: Sequence[Metric], star
         "ORDER BY began, counted, id ROWS BETWEEN CURRENT ROW AND 1 FOLLOWING) AS ended, "
         f"greatest(began, ended - 1) AS latest FROM ({readings})"
     )
-    cut = f"SELECT *, arrayJoin({_SPANNED[query.window]}) AS window FROM ({held})"
+    cut = f"SELECT *, arrayJoin({_SPANNED[query.window]}) AS window FROM ({held}) WHERE counted OR ended > began"
     inside = f"greatest(least(ended, {_ENDS[query.window]}) - greatest(began, window * 1000), 0)"
     keys = ", ".join(query.key)
     sql = (

@@ -7,15 +7,19 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from meterline_api import metrics
 from meterline_api.clickhouse import ClickHouse
 from meterline_api.offsets import Offsets
 from meterline_api.standstill import Partition, Standstill, lag
 from meterline_schemas.errors import UnavailableError
+from meterline_schemas.topics import ACCEPTED, EVENTS, TOTALS
 
 log = logging.getLogger(__name__)
+
+_LOOK_EVERY: Final = 0.1
+_WAY: Final = (("streams", (EVENTS,)), ("sinks", (ACCEPTED, TOTALS)))  # that events take; names without prefix
 
 
 @dataclass
@@ -80,6 +84,23 @@ class Watch(threading.Thread):
             elif old and not new:
                 log.info("%s answers", name)
             self._told[name] = bool(new)
+
+    def passed_on(self, seconds: float) -> bool:
+        """Whether ClickHouse gets, within ``seconds``, all that is in ``usage.events`` now. Asked of Kafka afresh.
+
+        Raises:
+            UnavailableError: Kafka does not answer.
+        """
+        deadline = time.monotonic() + seconds
+        for name, topics in _WAY:
+            group = self.groups[name]
+            partitions = self._offsets.partitions([topic for topic in group.topics if topic.endswith(topics)])
+            ends = self._offsets.ends(partitions, undecided=True)
+            while lag(self._offsets.committed(group.name, partitions), ends):
+                if time.monotonic() >= deadline:
+                    return False
+                time.sleep(_LOOK_EVERY)
+        return True
 
     def _look_at(self, group: Group) -> None:
         partitions = self._offsets.partitions(group.topics)

@@ -14,7 +14,10 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     import typer
 
-COMMANDS: Final = ("up", "env", "setup", "doctor", "catalog", "metrics", "emit", "replay", "sql", "report", "reconcile")
+COMMANDS: Final = (
+    *("up", "env", "setup", "doctor", "catalog", "metrics", "emit", "replay", "sql", "report", "notifications"),
+    "reconcile",
+)
 
 HELP: Final = """Usage metering that companies can bill by: every acknowledged event counted exactly once, provably.
 

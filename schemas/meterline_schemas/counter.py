@@ -10,14 +10,18 @@ key asks for another base. Offsets are fixed, so the value is the same whoever c
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 import msgspec
 from msgspec import Struct
 
 from meterline_schemas.catalog.metric import Aggregation
+from meterline_schemas.event import MOST_AHEAD
 from meterline_schemas.quantity import exact_nano
+
+SURELY_KNOWN: Final = MOST_AHEAD + timedelta(minutes=10)
+"""Of a period that begins so long after a change of the catalog every event is judged by workers that know of it."""
 
 _encode: Final = msgspec.json.Encoder().encode
 

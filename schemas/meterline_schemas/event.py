@@ -7,7 +7,7 @@ table in ClickHouse, so that everything after the judge carries the verdict and 
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -17,6 +17,8 @@ MAX_ID: Final = 256  # characters of id, tenant_id, metric, subject and source
 MAX_LINE_BYTES: Final = 256 * 1024
 MAX_LINES_PER_RECORD: Final = 10_000
 MAX_PROPERTIES: Final = 100
+MOST_AHEAD: Final = timedelta(hours=1)
+"""No setting lets a timestamp be further ahead of the time at which its record was appended."""
 
 Name = Annotated[str, Meta(min_length=1, max_length=MAX_ID)]
 Label = Annotated[str, Meta(max_length=MAX_ID)]

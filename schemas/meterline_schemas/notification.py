@@ -57,7 +57,8 @@ class ThresholdCrossed(Struct, kw_only=True, omit_defaults=True):
     )
     currency: str | None = None
     reason: Annotated[
-        Literal["period_ended", "limit_raised", "threshold_deleted"] | None, Meta(description="Of resolved only.")
+        Literal["period_ended", "period_changed", "limit_raised", "threshold_deleted"] | None,
+        Meta(description="Of resolved only."),
     ] = None
 
 

@@ -12,6 +12,7 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from meterline_schemas.errors import ConfigurationError
+from meterline_schemas.event import MOST_AHEAD
 
 PREFIX = "METERLINE_"
 
@@ -53,7 +54,7 @@ class JudgeSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True)
 
     accept_past: Annotated[timedelta, Field(gt=timedelta(0))] = timedelta(days=35)
-    accept_future: Annotated[timedelta, Field(ge=timedelta(0))] = timedelta(minutes=5)
+    accept_future: Annotated[timedelta, Field(ge=timedelta(0), le=MOST_AHEAD)] = timedelta(minutes=5)
     horizon: Annotated[timedelta, Field(gt=timedelta(0))] = timedelta(hours=6)
 
 

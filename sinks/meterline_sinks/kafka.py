@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from meterline_schemas.errors import ConfigurationError, IntegrityError, UnavailableError
@@ -87,8 +87,7 @@ class Source:
         """
         self._rebalanced = False
         messages = self._consumer.consume(limit, timeout)
-        if self._failure is not None:
-            raise self._failure
+        self._look_for_failure(messages)
         if self._rebalanced:
             # what came with this call may be from before the rebalance or after it: read it again, from the start
             self._start()
@@ -174,13 +173,20 @@ class Source:
         if self.assigned:
             self._consumer.assign([TopicPartition(self._full_names[t], p, o) for (t, p), o in self.committed.items()])
 
+    def _look_for_failure(self, messages: Sequence[Message]) -> None:
+        """That the group has shut this process out is told once, and it may be along with the loss of partitions."""
+        for message in messages:
+            error = message.error()
+            if error is not None and error.code() == KafkaError._FATAL:
+                self._failure = _shut_out(error)
+        if self._failure is not None:
+            raise self._failure
+
     def _fail(self, error: KafkaError, topic: str | None, partition: int) -> None:
         code = error.code()
         if code in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE) and topic is not None:
             low, high = _ends_of(self._consumer, topic, partition)
             raise LostRecordsError(topic, partition, self.committed.get((self._names[topic], partition), 0), low, high)
-        if error.fatal() or code == KafkaError._FATAL:
-            raise self._failure or _shut_out(error)
         if code in (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED):
             raise UnavailableError(
                 f"Kafka does not let the sink read: {error.str()}. Grant READ on the topic and group."

@@ -30,7 +30,8 @@ class Watch:
         Thread(target=self._run, name="watch", daemon=True).start()
 
     def health(self) -> Health:
-        """Ready once partitions are assigned. Progressing unless offsets stand still or a row is refused."""
+        """Ready once partitions are assigned. Progressing unless offsets stand still, none are assigned for long,
+        or a row is refused."""
         problem = self._loop.refused or self._check.stuck(time.monotonic())
         detail: dict[str, object] = {"partitions": len(self._source.committed)}
         if problem is not None:
@@ -46,13 +47,13 @@ class Watch:
 
     def look(self) -> None:
         """One look."""
-        committed = self._source.committed
+        assigned, committed = self._source.assigned, self._source.committed
         try:
             ends = self._ends.read(committed, timeout=max(1.0, self._every))
         except UnavailableError as error:
             log.warning("%s", error)
             return
-        self._check.observe(time.monotonic(), committed, ends)
+        self._check.observe(time.monotonic(), committed, ends, assigned=assigned)
         metrics.LAG.clear()
         for partition, offset in committed.items():
             metrics.LAG.labels(partition[0], str(partition[1])).set(max(0, ends.get(partition, offset) - offset))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
+from meterline_schemas import rating
 from meterline_schemas.catalog import Aggregation, Threshold
 from meterline_schemas.counter import average
 from meterline_schemas.notification import (
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from meterline_streams.counters import Lane, Running
     from meterline_streams.limits import Step
 
-Reason = Literal["period_ended", "limit_raised", "threshold_deleted"]
+Reason = Literal["period_ended", "period_changed", "limit_raised", "threshold_deleted"]
 
 _FULL: Final = Decimal(100)
 
@@ -50,10 +51,10 @@ def of(lane: Lane, run: Running, now: datetime) -> Sequence[Notification]:
     return told
 
 
-def resolved(lane: Lane, run: Running, now: datetime, reason: Reason) -> list[Notification]:
-    """That everything that was told of a counter is over."""
+def resolved(lane: Lane, run: Running, now: datetime, reason: Callable[[str], Reason]) -> list[Notification]:
+    """That everything that was told of a counter is over, and why, by the id of the threshold."""
     used = used_of(lane, run)
-    return [_resolved(lane, run, key, used, now, reason) for key in list(run.fired)]
+    return [_resolved(lane, run, key, used, now, reason(key[0])) for key in list(run.fired)]
 
 
 def used_of(lane: Lane, run: Running) -> int:
@@ -110,7 +111,7 @@ def _data(
         subject=subject,
         usage=format_nano(used),
         limit=limit,
-        percent=percent(used, limit),
+        percent=rating.percent(used, nano(Decimal(limit))),
         step=key[1],
         action=threshold.action.value if threshold is not None else "alert",
         period=lane.watch.name,
@@ -119,19 +120,9 @@ def _data(
     )
     quota = lane.watch.quota
     if quota is not None and quota.price_per_unit is not None:
-        cost, rest = divmod(max(used - nano(quota.included), 0) * nano(quota.price_per_unit), NANO)
-        data.estimated_cost = format_nano(cost + (2 * rest >= NANO))
+        data.estimated_cost = rating.cost(max(used - nano(quota.included), 0), nano(quota.price_per_unit))
         data.currency = quota.currency
     return data
-
-
-def percent(used: int, limit: str) -> str:
-    """Usage (nano-units) in percent of a limit, cut to two decimals; of a limit of 0 it is 100 for any usage."""
-    whole = nano(Decimal(limit))
-    if whole == 0:
-        return "100" if used > 0 else "0"
-    hundredths = used * 10_000 // whole if used >= 0 else -(-used * 10_000 // whole)
-    return format_nano(hundredths * (NANO // 100))
 
 
 def _identity(lane: Lane, run: Running, key: tuple[str, str], limit: str) -> tuple[str, ...]:

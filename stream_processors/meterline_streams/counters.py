@@ -29,7 +29,7 @@ from meterline_streams.limits import Limits, Watch
 from meterline_streams.windows import Changed, Pair, hour_start
 
 CLOSE_AFTER: Final = timedelta(minutes=5)
-"""A period is closed so long after its end: what comes later counts for the bill, and not for its alerts."""
+"""A period is closed so long after its end, in the time of the log: what comes later counts for the bill alone."""
 
 
 @dataclass(slots=True)
@@ -50,6 +50,7 @@ class Running:
     version: int = 0
     fired: dict[tuple[str, str], str] = field(default_factory=dict)
     waiting: bool = False  # for the next checkpoint
+    held_on: bool = False  # a gauge's level is in the period after
     record_key: bytes = b""
     record_head: str = ""  # of its record: what never changes
 
@@ -65,6 +66,17 @@ class Lane:
 
     def key(self, run: Running) -> CounterKey:
         return CounterKey(*self.scope, self.watch.name, run.start)
+
+    def due(self, run: Running) -> datetime:
+        """When something is to be done about a counter because of the time: a level held on, or the period closed."""
+        if run.end == LAST:
+            return LAST
+        return run.end if self.is_gauge and not run.held_on else run.end + CLOSE_AFTER
+
+    @property
+    def is_gauge(self) -> bool:
+        """Whether a reading holds until the next one, periods or not."""
+        return self.watch.aggregation is Aggregation.TIME_WEIGHTED
 
 
 class Lanes(NamedTuple):
@@ -107,12 +119,13 @@ class Counters:
         self._limits: Limits | None = None
         self._lanes: dict[Pair, Lanes] = {}
         self._waiting: list[tuple[Lane, Running]] = []
+        self._unchecked: list[tuple[Lane, Running]] = []  # against new limits
         self._gone: list[tuple[Lane, Running]] = []  # of limits that are no more
         self._restored: dict[tuple[Scope, str], list[Running]] = {}
         self._incomplete: list[tuple[Lane, Running]] = []
-        self._next_close = LAST
+        self._next_due = LAST
         self._offset = 0
-        self._now = FIRST
+        self._now = self._reached = FIRST
 
     @property
     def incomplete(self) -> bool:
@@ -121,18 +134,24 @@ class Counters:
 
     def is_due(self, limits: Limits, now: datetime) -> bool:
         """Whether there is something to settle although no event came."""
-        return limits is not self._limits or now >= self._next_close or bool(self._waiting)
+        return limits is not self._limits or self.ends(now) or bool(self._waiting)
 
-    def begin(self, limits: Limits, offset: int, now: datetime, active: Iterable[Pair] = ()) -> None:
+    def ends(self, at: datetime) -> bool:
+        """Whether a period has ended by then that is not closed."""
+        return at >= self._next_due
+
+    def begin(self, limits: Limits, offset: int, now: datetime, reached: datetime, active: Iterable[Pair] = ()) -> None:
         """Begin a checkpoint at ``offset``. Where ``limits`` are new, counters that are still watched go on under them.
 
         Counters are made at once for scopes with limits of their own and, of limits for all, for pairs that are
-        ``active``; for others with their next event. ``now`` decides which periods are closed, whatever the time of
-        what is counted.
+        ``active``, in the period of ``now``; for others with their next event. ``reached`` is the time up to which the
+        log was judged before: it decides which periods are closed, so that an outage costs no alert.
         """
-        self._offset, self._now = offset, max(self._now, now)
+        self._offset, self._now = offset, now
+        self._reached = max(self._reached, reached)
         if limits is self._limits:
             return
+        anew = self._limits is not None
         self._limits = limits
         self._put_back()
         for scope in {lane.scope for lane, _run in self._gone}:
@@ -145,8 +164,10 @@ class Counters:
         for pair in active:
             if pair[1] in limits.metrics_for_all:
                 for lane in self._lanes_of(pair).of(""):
+                    if anew and not lane.runs:  # whatever was deleted may have stood in its place until now
+                        self._add_run(lane, *lane.watch.calendar.bounds(self._now), known=False)
                     self._run_of(lane, self._now)
-        self._look_for_close()
+        self._look_for_due()
 
     def _put_back(self) -> None:
         """Every counter into the lane of its scope and calendar; those without one are to end."""
@@ -164,9 +185,9 @@ class Counters:
         self._restored = {}
         everything = list(self._all())
         self._incomplete = [(lane, run) for lane, run in everything if not run.complete]
-        for lane, run in everything:
+        self._unchecked = everything
+        for _lane, run in everything:
             run.waiting = False
-            self._wait(lane, run)
 
     def count_hours(self, changed: Iterable[Changed]) -> None:
         """Add what a checkpoint added to hours to the counters of their periods."""
@@ -184,6 +205,7 @@ class Counters:
                 if run is None or not run.start <= start < run.end:
                     run = self._run_of(lane, start)
                     if run is None:
+                        self._raise_level(lane, cell.last_timestamp, cell.last_id, cell.last, cell.version)
                         continue
                 # least, greatest and last are those of the hour, which may have begun before the counter did: what
                 # came before is in its period as well, and a base that brings it again changes nothing
@@ -224,24 +246,34 @@ class Counters:
             lane, run = incomplete.get(base.key, (None, None))
             if lane is None or run is None or run.complete or base.since != run.since:
                 continue
-            if base.count:
-                _merge(run, base)
+            _merge(run, base)
             run.complete = True
             self._wait(lane, run)
         self._incomplete = [(lane, run) for lane, run in self._incomplete if not run.complete]
 
-    def settle(self) -> Settled:
-        """Close what has ended, and hold what changed against its limits."""
-        now = self._now
+    def settle(self, reached: datetime) -> Settled:
+        """Hold what changed against its limits, and close what has ended now that the log is judged up to ``reached``.
+
+        What a period came to is held against its limits before it is closed.
+        """
+        now, limits = self._now, self._limits
+        assert limits is not None  # noqa: S101
+        self._reached = max(self._reached, reached)
         settled = Settled([], [], [])
-        ended = self._close_ended() if now >= self._next_close else []
+        ended = self._end() if self.ends(self._reached) else []
         for lane, run in ended:
-            settled.notifications.extend(alerts.resolved(lane, run, now, "period_ended"))
+            settled.notifications.extend(alerts.of(lane, run, now))
+            settled.notifications.extend(alerts.resolved(lane, run, now, lambda _threshold: "period_ended"))
             settled.closed.append(lane.key(run).record_key())
         for lane, run in self._gone:
-            settled.notifications.extend(alerts.resolved(lane, run, now, "threshold_deleted"))
+            settled.notifications.extend(alerts.resolved(lane, run, now, limits.reason))
             settled.closed.append(lane.key(run).record_key())
         self._gone = []
+        for lane, run in self._unchecked:
+            if not run.waiting and (told := alerts.of(lane, run, now)):
+                settled.notifications.extend(told)
+                self._wait(lane, run)
+        self._unchecked = []
         for lane, run in self._waiting:
             run.waiting = False
             settled.notifications.extend(alerts.of(lane, run, now))
@@ -268,12 +300,14 @@ class Counters:
         )
         scope = (counter.tenant_id, counter.metric, counter.subject)
         self._restored.setdefault((scope, counter.calendar), []).append(run)
+        self._next_due = min(self._next_due, run.end)
 
     def _count_into(self, lane: Lane, event: AcceptedEvent, quantity: int, version: int) -> None:
         run, timestamp = lane.current, event.timestamp
         if run is None or not run.start <= timestamp < run.end:
             run = self._run_of(lane, timestamp)
             if run is None:
+                self._raise_level(lane, timestamp, event.id, quantity, version)
                 return
         run.version = version
         if run.count == 0:
@@ -296,9 +330,12 @@ class Counters:
                 lane.current = run
                 return run
         start, end = lane.watch.calendar.bounds(timestamp)
-        if end != LAST and end + CLOSE_AFTER <= self._now:
+        if end != LAST and end + CLOSE_AFTER <= self._reached:
             return None
-        return self._add_run(lane, start, end, known=start >= lane.watch.known_since)
+        known = start >= lane.watch.known_since
+        if lane.is_gauge:  # whose level is from before
+            known = known and all(run.complete for run in lane.runs)
+        return self._add_run(lane, start, end, known=known)
 
     def _add_run(self, lane: Lane, start: datetime, end: datetime, *, known: bool) -> Running:
         """A new counter; ``known``: whether all of its period was and will be counted."""
@@ -308,8 +345,7 @@ class Counters:
         self._wait(lane, run)
         if not run.complete:
             self._incomplete.append((lane, run))
-        if end != LAST:
-            self._next_close = min(self._next_close, end + CLOSE_AFTER)
+        self._next_due = min(self._next_due, lane.due(run))
         return run
 
     def _lanes_of(self, pair: Pair) -> Lanes:
@@ -336,28 +372,44 @@ class Counters:
         assert limits is not None  # noqa: S101
         return tuple(Lane(scope, watch, self._restored.pop((scope, watch.name), [])) for watch in limits.watches(scope))
 
-    def _close_ended(self) -> list[tuple[Lane, Running]]:
-        ended = [(lane, run) for lane, run in self._all() if run.end != LAST and run.end + CLOSE_AFTER <= self._now]
-        for lane, run in ended:
-            lane.runs.remove(run)
-            if lane.current is run:
-                lane.current = None
-            if lane.watch.aggregation is Aggregation.TIME_WEIGHTED and run.complete and run.last_id:
+    def _end(self) -> list[tuple[Lane, Running]]:
+        """Hold levels on, and take out the counters whose periods are to be closed."""
+        ended = []
+        for lane, run in [found for found in self._all() if found[0].due(found[1]) <= self._reached]:
+            if lane.is_gauge:
+                run.held_on = True
                 self._hold_level(lane, run)
+            if lane.due(run) <= self._reached:
+                lane.runs.remove(run)
+                if lane.current is run:
+                    lane.current = None
+                ended.append((lane, run))
         self._lanes = {pair: lanes for pair, lanes in self._lanes.items() if any(lanes.runs())}
         gone = {id(run) for _lane, run in ended}
-        self._waiting = [(lane, run) for lane, run in self._waiting if id(run) not in gone]
-        self._incomplete = [(lane, run) for lane, run in self._incomplete if id(run) not in gone]
-        self._look_for_close()
+        for waiting in (self._waiting, self._unchecked, self._incomplete):
+            waiting[:] = [found for found in waiting if id(found[1]) not in gone]
+        self._look_for_due()
         return ended
 
     def _hold_level(self, lane: Lane, before: Running) -> None:
-        """A gauge's reading holds on in the period after."""
-        run = self._run_of(lane, self._now)
-        if run is not None and not run.last_id:
-            run.complete, run.version = True, before.version
-            run.last, run.last_timestamp, run.last_id = before.last, before.last_timestamp, before.last_id
-            self._incomplete = [(other, each) for other, each in self._incomplete if each is not run]
+        """A gauge's reading holds on in the period of now."""
+        run = self._run_of(lane, self._reached)
+        if run is None or run is before:
+            return
+        if before.complete and not run.complete:
+            run.complete = True
+            self._incomplete = [found for found in self._incomplete if found[1] is not run]
+            self._wait(lane, run)
+        if before.last_id:
+            self._raise_level(lane, before.last_timestamp, before.last_id, before.last, before.version)
+
+    def _raise_level(self, lane: Lane, timestamp: datetime, id: str, quantity: int, version: int) -> None:
+        """A reading of a gauge from a period before stands in the one of now, unless there is a later one."""
+        run = self._run_of(lane, self._reached) if lane.is_gauge else None
+        if run is not None and (timestamp, id) > (run.last_timestamp, run.last_id):
+            run.last, run.last_timestamp, run.last_id = quantity, timestamp, id
+            run.version = max(run.version, version)
+            self._wait(lane, run)
 
     def _wait(self, lane: Lane, run: Running) -> None:
         if not run.waiting:
@@ -368,10 +420,8 @@ class Counters:
         for lanes in self._lanes.values():
             yield from lanes.runs()
 
-    def _look_for_close(self) -> None:
-        ends = (run.end for _lane, run in self._all() if run.end != LAST)
-        end = min(ends, default=LAST)
-        self._next_close = end if end == LAST else end + CLOSE_AFTER
+    def _look_for_due(self) -> None:
+        self._next_due = min((lane.due(run) for lane, run in self._all()), default=LAST)
 
     def _record(self, lane: Lane, run: Running) -> tuple[bytes, bytes]:
         """The record of a counter: a ``Counter`` as JSON, put together by hand, since there are many of them."""
@@ -392,10 +442,11 @@ class Counters:
 
 
 def _merge(run: Running, base: Base) -> None:
-    least, most = exact_nano(base.min), exact_nano(base.max)
-    run.min = min(run.min, least) if run.count else least
-    run.max = max(run.max, most) if run.count else most
-    run.count += base.count
-    run.sum += exact_nano(base.sum)
+    if base.count:
+        least, most = exact_nano(base.min), exact_nano(base.max)
+        run.min = min(run.min, least) if run.count else least
+        run.max = max(run.max, most) if run.count else most
+        run.count += base.count
+        run.sum += exact_nano(base.sum)
     if base.last_timestamp is not None and (base.last_timestamp, base.last_id) > (run.last_timestamp, run.last_id):
         run.last, run.last_timestamp, run.last_id = exact_nano(base.last), base.last_timestamp, base.last_id

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from meterline_schemas.catalog import Aggregation, Book, Quota, Tenant, Threshold
 from meterline_schemas.catalog.book import Scope, counts_in_stream
+from meterline_schemas.counter import SURELY_KNOWN
 from meterline_schemas.partitioning import partition_of
 from meterline_schemas.periods import FIRST, Calendar, Period
 from meterline_schemas.quantity import DECIMALS, NANO
-
-SURELY_KNOWN: Final = timedelta(minutes=10)
-"""A worker has taken over a changed catalog for longer than an event may be ahead of its time (``accept_future``)."""
 
 _RISING: Final = {Aggregation.COUNT, Aggregation.MAX}
 
@@ -90,6 +88,10 @@ class Limits:
             for entry in entries
             if entry.subject or not Calendar(Period.DAILY, entry.time_zone or "UTC").of_hours
         )
+
+    def reason(self, threshold_id: str) -> Literal["period_changed", "threshold_deleted"]:
+        """Why a counter ends before its period: its threshold is held against another calendar, or is no more."""
+        return "threshold_deleted" if self._book.find(Threshold, threshold_id) is None else "period_changed"
 
     def scopes(self, partition: int) -> Iterator[Scope]:
         """The tenants and subjects of a partition that have limits of their own."""

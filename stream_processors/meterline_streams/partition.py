@@ -37,7 +37,7 @@ from meterline_streams.catalog import Catalog
 from meterline_streams.errors import EventsLostError, StateMissingError
 from meterline_streams.failpoints import reach
 from meterline_streams.forward import Forward, Forwarder
-from meterline_streams.judge import SourceRecord
+from meterline_streams.judge import SourceRecord, instant
 from meterline_streams.memory import PartitionMemory, TimeRules
 from meterline_streams.settings import StreamSettings
 
@@ -123,10 +123,11 @@ class Partition:
         """Judge, count and commit ``records``, which begin at the watermark, if there are any: steps 1 to 5 above."""
         flush = self._producer.flush
         counters = self._memory.counters
+        began, reached = self._reached(records, now)
         reach("before_begin")
         self._producer.begin_transaction()
         with self._turn:
-            counters.begin(self._catalog.limits, self.next_offset, now, self._memory.active_pairs)
+            counters.begin(self._catalog.limits, self.next_offset, now, began, self._memory.active_pairs)
             forwards = self._count(records)
             changes = self._memory.changes()
             counters.add_bases([self._bases.popleft() for _ in range(len(self._bases))])
@@ -135,7 +136,7 @@ class Partition:
             reach("after_ids", flush)
             self._write(outputs.state_of_hours(self.number, changes))
             reach("after_state", flush)
-            self._write(outputs.counters(counters.settle()))
+            self._write(outputs.counters(counters.settle(reached)))
             reach("after_counters", flush)
             self._write(outputs.progress(self.number, changes.watermark) if records else ())
             reach("after_watermark", flush)
@@ -143,6 +144,19 @@ class Partition:
         reach("before_commit", flush)
         self._producer.commit_transaction(_TIMEOUT)
         reach("after_commit")
+
+    def _reached(self, records: Sequence[SourceRecord], now: datetime) -> tuple[datetime, datetime]:
+        """The times up to which the log is judged before and after these records.
+
+        Without records that is now, unless the log has some that did not come yet: they may be of a period that has
+        ended, and go before its end.
+        """
+        if records:
+            return min(now, instant(records[0].appended)), min(now, instant(records[-1].appended))
+        if self._memory.counters.ends(now) and self.next_record_offset() is not None:
+            judged = instant(self._memory.watermark.clock)
+            return judged, judged
+        return now, now
 
     def _count(self, records: Sequence[SourceRecord]) -> list[Forward]:
         """Judge and fold, and write the verdicts; lines that belong elsewhere are returned."""

@@ -225,6 +225,12 @@ def test_a_reading_of_a_gauge_holds_into_the_windows_that_follow_it(api: ClickHo
     assert values(api, whole, START) == []
 
 
+def test_a_reading_that_another_replaces_at_the_start_of_the_range_has_no_row(api: ClickHouse, tables: Tables) -> None:
+    at_once(tables, [reading(-60, "9", source="shop"), reading(0, "5", "b")])
+    query = UsageQuery(START, START + HOUR, group_by=(Dimension.SOURCE,), metric="m_time_weighted")
+    assert [(key[-1], answer) for key, _first, answer in ask(api, query, END)] == [("", (1, "5"))]
+
+
 def test_a_sum_of_gauges_is_rounded_once(api: ClickHouse, tables: Tables) -> None:
     tiny = [reading(-60, "0.000000001", f"{n}", subject=f"user:{n}") for n in range(3)]
     at_once(tables, tiny)

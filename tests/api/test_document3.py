@@ -167,6 +167,14 @@ def test_the_example_of_the_document(kafka: str, prefix: str, clickhouse: ClickH
             "totalQuantity": 1,
             "recordCount": 1,
         }
+        # an event on its way is usage too, and where there is none a metric is deleted
+        for key in ("sent", "spare"):
+            assert client.post("metric.define", json={"key": key, "name": key}).status_code == 200
+        sent = {"metricKey": "sent", "subjectType": "org", "subjectId": "org-123", "quantity": 1}
+        assert client.post("usage.record", json=sent).status_code == 200
+        assert client.post("metric.delete", json={"id": "sent"}).status_code in (409, 503)
+        wait_until(lambda: client.post("metric.delete", json={"id": "sent"}).status_code == 409, 60, "it has usage")
+        wait_until(lambda: client.post("metric.delete", json={"id": "spare"}).status_code == 200, 60, "it has none")
 
 
 # metrics
@@ -255,6 +263,17 @@ def test_a_metric_is_defined_read_changed_and_deleted_by_name(api: ApiProcess) -
             404,
             "unknown_metric",
             {},
+        ),
+        *(
+            (
+                "usage.getSummary",
+                {"metricKey": "calls", "subjectType": "org", "subjectId": "o", "periodType": period, "periodStart": at},
+                422,
+                "invalid_range",
+                {},
+            )
+            for period in ("HOURLY", "DAILY", "MONTHLY")
+            for at in ("9999-12-31T23:00:00Z", "0001-01-01T00:00:00+14:00", "1969-12-31T23:59:59Z")
         ),
         ("usage.get", {}, 422, "invalid_request", {"subjectType": "is missing"}),
         ("usage.export", {"from": "2026-01-01T00:30:00Z"}, 422, "invalid_range", {}),

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import Consumer, TopicPartition
 
+from meterline_schemas import topics
 from meterline_schemas.settings import ClickHouseSettings
 from meterline_sinks.clickhouse import ClickHouse
 from meterline_sinks.migrate import migrate
@@ -18,6 +20,7 @@ from tests.api.process import ApiProcess
 from tests.services.clickhouse import ClickHouseServer, execute
 from tests.services.kafka import create_topics
 from tests.sinks.usage import checkpoints, events
+from tests.support.cluster import produce
 from tests.support.streams import wait_until
 
 CALLS = {"key": "api.calls:v1", "name": "API calls", "unit": "calls", "aggregation": "COUNT", "reset_period": "Daily"}
@@ -253,3 +256,25 @@ def test_another_process_sees_a_change_and_deletion(
     assert other.client.delete("/v1/metrics/api.calls:v1").status_code == 204
     wait_until(lambda: api.client.get("/v1/metrics").json()["data"] == [], 30, "and this one that it is gone")
     assert other.stop() == 0
+
+
+def test_a_metric_is_not_deleted_while_events_are_on_their_way_to_clickhouse(
+    api: ApiProcess, kafka: str, module_prefix: str
+) -> None:
+    define(api, **CALLS)
+    path = "/v1/metrics/api.calls:v1"
+    streams, sinks = topics.STREAM_GROUP, topics.SINK_GROUP
+    for group, name in ((streams, topics.EVENTS), (sinks, topics.ACCEPTED)):
+        produce(kafka, module_prefix + name, [(1, b"{}")])
+        told = api.client.delete(path)
+        assert (told.status_code, told.json()["code"]) == (503, "not_ready")
+        assert "behind; try again" in told.json()["detail"]
+        assert api.client.get(path).status_code == 200
+        commit(kafka, module_prefix + group, TopicPartition(module_prefix + name, 1, 1))
+    assert api.client.delete(path).status_code == 204
+
+
+def commit(kafka: str, group: str, offset: TopicPartition) -> None:
+    consumer = Consumer({"bootstrap.servers": kafka, "group.id": group, "enable.auto.commit": False})
+    consumer.commit(offsets=[offset], asynchronous=False)
+    consumer.close()

@@ -13,10 +13,12 @@ import pytest
 from meterline_api.catalog import Catalog
 from meterline_api.quotas.check import QuotaStatus
 from meterline_api.quotas.counters import Counters
-from meterline_api.quotas.desk import FOLLOWED_WITHIN, Desk
+from meterline_api.quotas.desk import Desk
 from meterline_schemas.catalog import Entry, Metric, Quota, Threshold
+from meterline_schemas.counter import SURELY_KNOWN
 from meterline_schemas.errors import UnavailableError
 from meterline_schemas.kafka_tail import Followed
+from meterline_schemas.periods import FIRST, LAST
 from tests.api.counters import counter
 
 PARTITIONS = 4
@@ -65,8 +67,8 @@ def ask(desk: Desk, *tenants: str) -> list[QuotaStatus]:
     ("changed_at", "asked"),
     [
         (START - timedelta(days=90), 0),
-        (START - FOLLOWED_WITHIN, 0),
-        (START - FOLLOWED_WITHIN + timedelta(seconds=1), 1),
+        (START - SURELY_KNOWN, 0),
+        (START - SURELY_KNOWN + timedelta(seconds=1), 1),
         (NOW, 1),
     ],
 )
@@ -99,6 +101,26 @@ def test_the_barrier_never_waits_for_clickhouse() -> None:
     tables = Tables()
     stop = Threshold.model_validate({"id": "stop", "metric": "orders", "action": "block", "changed_at": NOW})
     asking = desk(tables, for_all(NOW), stop)
-    assert asking.barrier(NOW)("acme", "orders", "") == ""
-    assert asking.barrier(NOW)("acme", "never defined", "") == ""
+    assert asking.barrier(NOW)("acme", "orders", "", NOW) == ""
+    assert asking.barrier(NOW)("acme", "never defined", "", NOW) == ""
     assert tables.asked == 0
+
+
+def test_only_events_of_the_period_that_is_used_up_are_refused() -> None:
+    counters = Counters(PARTITIONS)
+    used_up = counter("acme", PARTITIONS, start=START, end=END, count=1, sum="11")
+    counters.apply(used_up.kafka_partition, used_up.key.record_key(), msgspec.json.encode(used_up))
+    stop = Threshold.model_validate({"id": "stop", "metric": "orders", "action": "block", "amount": "10"})
+    barrier = desk(Tables(), stop, counters=counters).barrier(NOW)
+    moment = timedelta(milliseconds=1)
+    told = [barrier("acme", "orders", "", at) != "" for at in (START - moment, START, NOW, END - moment, END)]
+    assert told == [False, True, True, True, False]
+
+
+def test_what_never_begins_anew_refuses_events_of_all_times() -> None:
+    counters = Counters(PARTITIONS)
+    used_up = counter("acme", PARTITIONS, start=FIRST, end=LAST, calendar="never", count=1, sum="11")
+    counters.apply(used_up.kafka_partition, used_up.key.record_key(), msgspec.json.encode(used_up))
+    stop = {"id": "stop", "metric": "orders", "action": "block", "amount": "10", "period": "never"}
+    barrier = desk(Tables(), Threshold.model_validate(stop), counters=counters).barrier(NOW)
+    assert barrier("acme", "orders", "", NOW - timedelta(days=900))

@@ -144,7 +144,7 @@ WRONG: list[tuple[str, dict[str, Any], dict[str, str]]] = [
     ),
     ("thresholds", {"metric": "calls", "amount": 0}, {"amount": "above 0"}),
     ("thresholds", {"metric": "calls", "amount": -5}, {"amount": "above 0"}),
-    ("thresholds", {"metric": "calls", "steps": [0]}, {"steps.0": "greater than 0", "steps": ""}),
+    ("thresholds", {"metric": "calls", "steps": [0]}, {"steps.0": "greater than 0"}),
     ("thresholds", {"metric": "calls", "action": "explode"}, {"action": "'alert', 'block', 'none'"}),
     ("thresholds", {"metric": "calls", "notify_webhooks": ["wh_none"]}, {"notify_webhooks": "define the webhook"}),
     ("thresholds", {"metric": "calls", "notify_emails": ["ops"]}, {"notify_emails": "ops@example.com"}),

@@ -95,6 +95,8 @@ def test_help_answers_without_loading_what_commands_need() -> None:
         ["catalog", "delete", "metrics", "a"],
         ["catalog", "delete", "metric"],
         ["setup", "--partitions", "many"],
+        ["notifications", "list", "--type", "exceeded"],
+        ["notifications", "list", "--from", "yesterday"],
         ["env", "--no-such-option"],
     ],
     ids=" ".join,
@@ -107,7 +109,17 @@ def test_a_wrong_command_line_is_told_and_exits_with_2(arguments: list[str], tmp
 
 
 @pytest.mark.parametrize(
-    "arguments", [["env"], ["metrics", "list"], ["catalog", "list"], ["replay"], ["setup"], ["doctor"]], ids=" ".join
+    "arguments",
+    [
+        ["env"],
+        ["metrics", "list"],
+        ["catalog", "list"],
+        ["replay"],
+        ["setup"],
+        ["doctor"],
+        ["notifications", "list"],
+    ],
+    ids=" ".join,
 )
 def test_without_a_running_up_it_is_said_how_to_have_one(arguments: list[str], tmp_path: Path) -> None:
     done = meterline(*arguments, folder=tmp_path)

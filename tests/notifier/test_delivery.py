@@ -7,14 +7,16 @@ import socket
 from collections.abc import Iterator
 
 import pytest
+from confluent_kafka import TopicPartition
 from standardwebhooks.webhooks import Webhook as Verifier
 from standardwebhooks.webhooks import WebhookVerificationError
 
 from meterline_schemas import topics
 from meterline_schemas.delivery import State
 from meterline_schemas.notification import Type
+from meterline_schemas.partitioning import partition_of
 from meterline_sinks.notifier import ledger
-from tests.notifier.harness import SECRET, Notifiers, crossed, threshold, webhook
+from tests.notifier.harness import PARTITIONS, SECRET, Notifiers, crossed, threshold, webhook
 from tests.notifier.receiver import Answer, Call, Postbox, Receiver, mail_server
 from tests.support import cluster
 from tests.support.streams import wait_until
@@ -281,3 +283,29 @@ def test_health_says_ready_and_the_group_has_no_lag(notifiers: Notifiers, receiv
     wait_until(lambda: notifiers.states() == ["delivered"], SOON, "delivered")
     assert len(list(cluster.read_all(notifiers.bootstrap, notifiers.prefix + topics.DELIVERIES))) == 2
     assert notifiers.terminate() == 0
+
+
+def test_what_the_ledger_no_longer_has_is_not_fetched_and_holds_up_nobody(
+    notifiers: Notifiers, receiver: Receiver
+) -> None:
+    notifiers.define(webhook("crm", receiver.url))
+    notifiers.notify(crossed())
+    notifiers.start()
+    wait_until(lambda: notifiers.states() == ["delivered"], SOON, "delivered")
+    old, young = crossed(1), crossed(2)
+    partition = partition_of(old.tenant_id, PARTITIONS)
+    topic = notifiers.prefix + topics.DELIVERIES
+    end = cluster.ends(notifiers.bootstrap, topic)[partition]
+    for done in cluster.admin(notifiers.bootstrap).delete_records([TopicPartition(topic, partition, end)]).values():
+        done.result(30)
+    notifiers.notify(young)
+    wait_until(lambda: len(receiver.calls) == 2, SOON, "the second one")
+    reader = ledger.LedgerReader(notifiers.kafka)
+    start = reader.starts([partition])[partition]
+    assert start > 0
+    assert reader.fetch(partition, 0) is None
+    reader.close()
+    for told in (old, young):
+        ledger.resend(notifiers.kafka, "acme", told.id)
+    wait_until(lambda: [call.webhook_id for call in receiver.calls].count(young.id) == 2, SOON, "the second one again")
+    assert [call.webhook_id for call in receiver.calls].count(old.id) == 1

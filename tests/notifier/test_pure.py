@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -12,12 +13,13 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from standardwebhooks.webhooks import Webhook as Verifier
 
-from meterline_schemas.catalog import Action, Book, Entry
+from meterline_schemas.catalog import Action, Book, Entry, Webhook
 from meterline_schemas.delivery import MAX_ATTEMPTS, Delivery, Resend, State, decode
 from meterline_schemas.notification import Notification, Type
 from meterline_sinks.notifier import audience, mail
 from meterline_sinks.notifier.addresses import is_public
-from meterline_sinks.notifier.index import Index
+from meterline_sinks.notifier.dispatcher import Dispatcher
+from meterline_sinks.notifier.index import Index, Open
 from meterline_sinks.notifier.outcome import Outcome, Policy, after
 from meterline_sinks.notifier.settings import NotifySettings, SmtpSettings
 from meterline_sinks.notifier.signature import signed_headers
@@ -173,6 +175,64 @@ def test_a_request_to_resend_is_there_until_it_is_removed() -> None:
     index.apply(2, 1, request.record_key, None)
     assert not index.resends
     assert index.apply(2, 2, b"x", b"{}") is not None
+
+
+def test_what_the_ledger_no_longer_has_is_forgotten() -> None:
+    both = ("webhook/a", "email/b@example.com")
+    old, half, young = pending(1), pending(2, both[0], both), pending(3)
+    elsewhere, opened = pending(4), pending(5)
+    index = Index()
+    for partition, offset, delivery in ((0, 4, old), (0, 5, half), (0, 10, young), (1, 4, elsewhere)):
+        done = after(delivery, Outcome(200), AT, AT, POLICY, 0)
+        index.apply(partition, offset, done.record_key, done.encode())
+    later = after(pending(2, both[1], both), Outcome(200), AT, AT, POLICY, 0)
+    index.apply(0, 11, later.record_key, later.encode())
+    index.apply(0, 6, opened.record_key, opened.encode())
+    written = pending(6)
+    index.note(Open(0, written))
+    index.forget({0: 10, 1: 4})
+    assert (index.targets(old.notification_id), index.place(old.notification_id, old.target)) == ((), None)
+    assert index.targets(half.notification_id) == both
+    assert index.place(half.notification_id, both[0]) == (0, 11)
+    assert index.place(young.notification_id, young.target) == (0, 10)
+    assert index.place(elsewhere.notification_id, elsewhere.target) == (1, 4)
+    assert list(index.missing([opened, written])) == [], "they are under way"
+
+
+# attempts
+
+
+def test_a_fault_in_an_attempt_is_its_outcome_and_the_next_attempt_goes_through(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    saved: list[Open] = []
+
+    class Webhooks:
+        async def attempt(self, delivery: Delivery, hook: Webhook, at: datetime) -> Outcome:
+            if len(saved) < 2:
+                raise TypeError("'é' is no bytes")
+            return Outcome(200)
+
+    class Mailboxes:
+        async def attempt(self, delivery: Delivery, address: str) -> Outcome:
+            raise AssertionError("nobody is mailed")
+
+    def save(opened: Open) -> bool:
+        saved.append(opened)
+        return True
+
+    async def deliver() -> None:
+        dispatcher = Dispatcher(
+            Webhooks(), Mailboxes(), lambda name: webhook(name, URL), save, Policy((0.01,), 86_400), 1
+        )
+        dispatcher.start([Open(0, pending())])
+        while len(dispatcher):
+            await asyncio.sleep(0.01)
+
+    asyncio.run(asyncio.wait_for(deliver(), 30))
+    assert [opened.delivery.state for opened in saved] == [State.WAITING, State.WAITING, State.DELIVERED]
+    assert "TypeError: 'é' is no bytes" in saved[0].delivery.attempts[0].error
+    assert [record.exc_info is not None for record in caplog.records if "a fault" in record.msg] == [True]
 
 
 # signatures

@@ -74,3 +74,17 @@ def test_not_knowing_the_ends_is_stuck_too() -> None:
     assert "could not be read" in problem
     check.observe(62, {}, {})
     assert check.stuck(62) is None
+
+
+def test_a_process_that_the_group_deals_nothing_is_stuck_after_the_limit_and_well_when_it_does() -> None:
+    check = ProgressCheck(60, now=0)
+    check.observe(0, {P0: 3}, {P0: 4})
+    for now in range(10, 71, 10):
+        check.observe(now, {}, {}, assigned=False)
+        assert check.stuck(now) is None
+    check.observe(71, {}, {}, assigned=False)
+    assert check.stuck(71) == (
+        "the consumer group has dealt this process no partitions for 61 s: is Kafka running, and may it join the group?"
+    )
+    check.observe(72, {}, {}, assigned=True)
+    assert check.stuck(72) is None, "there are more processes than partitions"

@@ -17,13 +17,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meterline_schemas.catalog import Book, Entry, Metric, Quota, Tenant, Threshold
-from meterline_schemas.counter import Base, Counter
+from meterline_schemas.counter import SURELY_KNOWN, Base, Counter
 from meterline_schemas.event import AcceptedEvent
 from meterline_schemas.notification import Notification, ThresholdCrossed
 from meterline_schemas.partitioning import partition_of
 from meterline_schemas.quantity import NANO
 from meterline_streams.counters import CLOSE_AFTER, Counters
-from meterline_streams.limits import SURELY_KNOWN, Limits
+from meterline_streams.limits import Limits
 from meterline_streams.outputs import counters as records_of
 from meterline_streams.outputs import restore_counters
 from meterline_streams.windows import Changed, Hours, fold
@@ -82,9 +82,16 @@ class Stream:
     told: list[Notification] = field(default_factory=list)
 
     def checkpoint(
-        self, events: Sequence[Any], *, offset: int = 0, now: datetime = NOW, cut: int = 3, bases: Sequence[Base] = ()
+        self,
+        events: Sequence[Any],
+        *,
+        offset: int = 0,
+        now: datetime = NOW,
+        began: datetime | None = None,
+        cut: int = 3,
+        bases: Sequence[Base] = (),
     ) -> None:
-        written = self.attempt(events, offset=offset, now=now, cut=cut, bases=bases)
+        written = self.attempt(events, offset=offset, now=now, began=began, cut=cut, bases=bases)
         self.committed_hours = copy.deepcopy(self.hours)
         for key, value, notifications in written:
             if notifications is not None:
@@ -95,10 +102,20 @@ class Stream:
                 self.committed[key] = value
 
     def attempt(
-        self, events: Sequence[Any], *, offset: int, now: datetime, cut: int, bases: Sequence[Base] = ()
+        self,
+        events: Sequence[Any],
+        *,
+        offset: int,
+        now: datetime,
+        began: datetime | None = None,
+        cut: int,
+        bases: Sequence[Base] = (),
     ) -> list[tuple[bytes, bytes | None, Notification | None]]:
-        """What a checkpoint would write, not written: what a crash before the commit leaves."""
-        self.counters.begin(self.limits, offset, now)
+        """What a checkpoint would write, not written: what a crash before the commit leaves.
+
+        ``began`` is when the first of its records was appended, if that is not ``now``, when the last one was.
+        """
+        self.counters.begin(self.limits, offset, now, began or now)
         changed: list[Changed] = []
         for start in range(0, len(events), cut):
             batch = events[start : start + cut]
@@ -109,7 +126,7 @@ class Stream:
         self.counters.count_hours(changed)
         self.counters.add_bases(bases)
         written = []
-        for topic, key, value in records_of(self.counters.settle()):
+        for topic, key, value in records_of(self.counters.settle(now)):
             assert key is not None
             note = msgspec.json.decode(value or b"", type=Notification) if topic.endswith("notifications") else None
             written.append((key, value, note))
@@ -299,7 +316,7 @@ def test_a_limit_for_all_takes_those_who_are_active_at_once_and_others_with_thei
     stream = Stream(Limits(book_of(metric("sum", "sum")), 1))
     stream.checkpoint([event(0, "sum", 10, NOW, tenant="active"), event(1, "sum", 10, NOW, tenant="quiet")])
     stream.limits = Limits(book_of(metric("sum", "sum"), threshold("th", "sum", amount=10), changed_at=NOW), 1)
-    stream.counters.begin(stream.limits, 2, NOW, active=[("active", "sum")])
+    stream.counters.begin(stream.limits, 2, NOW, NOW, active=[("active", "sum")])
     stream.checkpoint([], offset=2)
     (counter,) = stream.found()
     assert (counter.tenant_id, counter.count, counter.complete) == ("active", 0, False)
@@ -388,6 +405,120 @@ def test_a_gauge_holds_its_level_into_the_next_period() -> None:
     (counter,) = stream.found()
     assert (counter.start, counter.last, counter.count, counter.complete) == (end, "6", 0, True)
     assert [t for t, *_ in stream.steps()] == ["threshold.exceeded", "threshold.resolved", "threshold.exceeded"]
+
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.mark.parametrize("crashes", [False, True])
+@pytest.mark.parametrize("cuts", [[1, 2, 3], [3]])
+def test_a_backlog_from_before_the_end_of_a_period_alerts_of_it_before_it_is_closed(
+    cuts: list[int], crashes: bool
+) -> None:
+    entries = [metric("sum", "sum"), quota("sum", 10, period="hourly"), threshold("th", "sum", steps=[100])]
+    stream = Stream(Limits(book_of(*entries), 1))
+    stream.checkpoint([event(0, "sum", 5, NOW)])
+    if crashes:
+        stream.crash()
+    backlog = [
+        (NOW + timedelta(minutes=50), event(1, "sum", 50, NOW + timedelta(minutes=50))),
+        (NOW + timedelta(minutes=62), event(2, "sum", 3, NOW + timedelta(minutes=59))),
+        (NOW + 3 * HOUR, event(3, "sum", 20, NOW + 3 * HOUR)),
+    ]
+    start = 0
+    for cut in cuts:  # the worker's own clock says three o'clock and later all the time
+        batch = backlog[start:cut]
+        stream.checkpoint([e for _, e in batch], offset=start + 1, began=batch[0][0], now=batch[-1][0])
+        start = cut
+    assert [t for t, *_ in stream.steps()] == ["threshold.exceeded", "threshold.resolved", "threshold.exceeded"]
+    usages = [msgspec.json.decode(n.data)["usage"] for n in stream.told if n.type.startswith("threshold.")]
+    assert usages == (["55", "58", "20"] if len(cuts) == 3 else ["58", "58", "20"])
+
+
+def gauge(period: str = "hourly") -> Stream:
+    entries = [metric("gb", "time_weighted"), quota("gb", 100, period=period), threshold("th", "gb", steps=[100])]
+    return Stream(Limits(book_of(*entries), 1))
+
+
+def levels(stream: Stream) -> dict[int, str]:
+    return {counter.start.hour: counter.last for counter in stream.found()}
+
+
+def test_a_gauge_has_its_level_from_the_first_moment_of_a_period() -> None:
+    stream = gauge()
+    stream.checkpoint([event(0, "gb", 500, NOW)])
+    assert stream.counters.is_due(stream.limits, NOW + HOUR)
+    stream.checkpoint([], offset=1, now=NOW + HOUR)
+    assert levels(stream) == {12: "500", 13: "500"}
+    assert not stream.counters.is_due(stream.limits, NOW + HOUR)
+    stream.checkpoint([event(1, "gb", 7, NOW + HOUR - timedelta(seconds=1))], offset=1, now=NOW + HOUR)
+    stream.checkpoint([], offset=2, now=NOW + HOUR + CLOSE_AFTER)
+    assert levels(stream) == {13: "7"}, "a reading of the hour before that came after it"
+
+
+def test_of_two_periods_of_a_gauge_that_end_together_the_later_reading_holds() -> None:
+    stream = gauge()
+    stream.checkpoint([event(0, "gb", 5, NOW)])
+    stream.checkpoint([event(1, "gb", 999, NOW + HOUR)], offset=1, now=NOW + HOUR)
+    stream.crash()
+    stream.checkpoint([], offset=2, now=NOW + 3 * HOUR)
+    assert levels(stream) == {15: "999"}
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_reading_for_a_closed_period_is_the_level_unless_there_is_a_later_one(late: bool) -> None:
+    stream = gauge()
+    stream.checkpoint([event(0, "gb", 5, NOW)])
+    stream.checkpoint([], offset=1, now=NOW + 3 * HOUR)
+    for minutes, shown in ((30, "30"), (20, "30"), (50, "50")):
+        reading = event(minutes, "gb", minutes, NOW + timedelta(minutes=minutes), late=late)
+        stream.checkpoint([reading], offset=minutes, now=NOW + 3 * HOUR)
+        assert levels(stream) == {15: shown}
+
+
+def test_a_base_brings_the_level_that_holds_from_before_the_period() -> None:
+    own = quota("gb", 100, tenant_id="t", period="hourly")
+    stream = Stream(Limits(book_of(metric("gb", "time_weighted"), own, changed_at=NOW), 1))
+    stream.checkpoint([], offset=5)
+    (counter,) = stream.found()
+    base = msgspec.structs.replace(_base(counter, []), last="70", last_timestamp=NOW - 20 * HOUR, last_id="x")
+    stream.checkpoint([], offset=5, bases=[base])
+    (counter,) = stream.found()
+    assert (counter.last, counter.count, counter.complete) == ("70", 0, True)
+
+
+def test_a_limit_that_does_not_concern_a_counter_does_not_write_it_again() -> None:
+    entries = [metric("sum", "sum"), threshold("th", "sum", amount=10)]
+    stream = Stream(Limits(book_of(*entries), 1))
+    stream.checkpoint([event(n, "sum", 5, NOW, tenant=f"t{n}") for n in range(5)])
+    stream.committed.clear()
+    stream.limits = Limits(book_of(*entries, quota("sum", 5, tenant_id="t3")), 1)
+    stream.checkpoint([], offset=5)
+    assert stream.found() == []
+    stream.limits = Limits(book_of(*entries, threshold("own", "sum", tenant_id="t3", amount=5)), 1)
+    stream.checkpoint([], offset=5)
+    assert [counter.tenant_id for counter in stream.found()] == ["t3"], "it has reached the new one"
+
+
+def test_of_a_threshold_with_another_calendar_it_is_said_that_its_period_changed() -> None:
+    entries = [metric("sum", "sum"), threshold("th", "sum", amount=10, steps=[100])]
+    stream = Stream(Limits(book_of(*entries), 1))
+    stream.checkpoint([event(0, "sum", 10, NOW)])
+    zone = threshold("th", "sum", amount=10, steps=[100], time_zone="Europe/Vienna")
+    stream.limits = Limits(book_of(entries[0], zone), 1)
+    stream.checkpoint([], offset=1)
+    assert [msgspec.json.decode(note.data).get("reason") for note in stream.told[2:]] == ["period_changed"]
+
+
+def test_who_was_shadowed_by_a_threshold_without_a_limit_is_counted_from_the_beginning() -> None:
+    for_all = [metric("sum", "sum"), threshold("all", "sum", amount=100)]
+    stream = Stream(Limits(book_of(*for_all, threshold("own", "sum", tenant_id="t")), 1))
+    stream.checkpoint([event(0, "sum", 90, NOW)])
+    assert stream.found() == []
+    stream.limits = Limits(book_of(*for_all), 1)
+    stream.counters.begin(stream.limits, 1, NOW, NOW, active=[("t", "sum")])
+    stream.checkpoint([event(1, "sum", 1, NOW)], offset=1)
+    assert [(c.sum, c.since, c.complete) for c in stream.found()] == [("1", 1, False)]
 
 
 def test_own_limits_go_before_those_for_all_and_calendars_are_the_tenants() -> None:

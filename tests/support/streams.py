@@ -23,11 +23,11 @@ from tests.support.recount import Recount, answers_of_topics, assert_equal_count
 from tests.support.workload import METRICS
 
 
-def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float, what: str | Callable[[], str]) -> None:
     """Return once ``condition`` holds; fail, naming ``what``, where it does not within ``seconds``."""
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
+        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what if isinstance(what, str) else what()}"
         time.sleep(0.1)
 
 
@@ -149,7 +149,10 @@ class Streams:
             judged = cluster.judged(self.bootstrap, self.prefix)
             return all(judged.get(n, 0) >= offset for n, offset in end.items())
 
-        wait_until(done, seconds, f"all of {end} judged, not only {cluster.judged(self.bootstrap, self.prefix)}")
+        def what() -> str:
+            return f"all of {end} judged, not only {cluster.judged(self.bootstrap, self.prefix)}"
+
+        wait_until(done, seconds, what)
 
     def check_exact(self) -> None:
         """One verdict a line, and every total equal to the independent count."""
@@ -165,3 +168,6 @@ class Streams:
                 worker.send_signal(signal.SIGCONT)
                 worker.kill()
                 worker.wait(10)
+        if kind is not None:
+            for name in sorted(self._workers):
+                print(f"--- the end of {name}'s log\n{self.log(name).read_bytes()[-6000:].decode(errors='replace')}")

@@ -40,7 +40,7 @@ async def delete_metric(request: Request) -> Response:
     fields, _given = await _called(request, {}, "id", "key")
     with named(forms.METRIC):
         key = metrics.ENTRIES.get(request, _id(fields, "id", "key")).key
-        used = await has_usage(request.app.state.service.clickhouse, key)
+        used = await has_usage(request.app.state.service, key)
         await metrics.ENTRIES.delete(request, key, has_usage=used)
     return answer({"id": key, "key": key, "deleted": True})
 

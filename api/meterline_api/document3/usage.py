@@ -22,7 +22,7 @@ from meterline_api.documents import answer
 from meterline_api.models import UsageAnswer, UsageRow
 from meterline_api.problems import Code, Problem
 from meterline_api.queries import Dimension, UsageQuery, Window, read_cursor
-from meterline_api.routes.usage import range_of, usage_of
+from meterline_api.routes.usage import instant_of, range_of, usage_of
 from meterline_api.service import Service
 from meterline_schemas.catalog import RefusedError
 from meterline_schemas.catalog.entry import AnyCase, problems_of
@@ -92,7 +92,7 @@ async def get_summary(request: Request) -> Response:
         tenant_id, subject = asked.scope
     service, now = _service(request), datetime.now(UTC)
     _known(service, asked.metricKey)
-    period = Calendar(Period(asked.periodType)).bounds(asked.periodStart or now)
+    period = Calendar(Period(asked.periodType)).bounds(instant_of(asked.periodStart or now))
     start, end = range_of(*period, now)
     query = UsageQuery(start, end, None, tenant_id, asked.metricKey, subject or None, limit=1)
     found = await usage_of(service, query, now)

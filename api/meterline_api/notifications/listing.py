@@ -72,9 +72,7 @@ def build(query: ListQuery) -> tuple[str, dict[str, Any]]:
             conditions.append(f"n.occurred_at {sign} fromUnixTimestamp64Milli({{{name}:Int64}}, 'UTC')")
             parameters[name] = _milliseconds(instant)
     if query.after is not None:
-        conditions.append(
-            "(n.occurred_at, n.id) < (fromUnixTimestamp64Milli({after:Int64}, 'UTC'), {after_id:String})"
-        )
+        conditions.append("(n.occurred_at, n.id) < (fromUnixTimestamp64Milli({after:Int64}, 'UTC'), {after_id:String})")
         parameters |= {"after": query.after.milliseconds, "after_id": query.after.id}
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
     sql = (

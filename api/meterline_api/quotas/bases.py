@@ -50,15 +50,22 @@ class Topic(Protocol):
 class Bases(threading.Thread):
     """Looks every ``seconds`` until ``stop``, once ``ready`` says that the counters are those that there are.
 
-    ``tables`` are its own: it closes them when it ends.
+    ``is_gauge`` is asked of metrics. ``tables`` are its own: it closes them when it ends.
     """
 
     def __init__(
-        self, counters: Counters, ready: Callable[[], bool], tables: Tables, topic: Topic, seconds: float = 0.5
+        self,
+        counters: Counters,
+        ready: Callable[[], bool],
+        is_gauge: Callable[[str], bool],
+        tables: Tables,
+        topic: Topic,
+        seconds: float = 0.5,
     ) -> None:
         super().__init__(name="bases", daemon=True)
         self._counters = counters
         self._ready = ready
+        self._is_gauge = is_gauge
         self._tables = tables
         self._topic = topic
         self._seconds = seconds
@@ -97,7 +104,7 @@ class Bases(threading.Thread):
         found = self._tables.rows_now(_PROGRESS, {"topic": topics.ACCEPTED})
         reached = {int(partition): int(offset) for partition, offset in found}
         due = [counter for counter in waiting if counter.since <= reached.get(counter.kafka_partition, 0)]
-        for span, counters in groups(due):
+        for span, counters in groups(due, self._is_gauge):
             sql, parameters = build(span, [scope(counter) for counter in counters])
             parts = read(self._tables.rows_now(sql, parameters, SETTINGS), len(counters))
             self._topic.publish(record(*pair) for pair in zip(counters, parts, strict=True))
@@ -115,11 +122,11 @@ class Bases(threading.Thread):
         return [counter for key, counter in incomplete.items() if key not in self._written]
 
 
-def groups(counters: Iterable[Counter]) -> Iterator[tuple[Span, list[Counter]]]:
+def groups(counters: Iterable[Counter], is_gauge: Callable[[str], bool]) -> Iterator[tuple[Span, list[Counter]]]:
     """Counters that one statement answers for, at most ``MOST_SCOPES`` together."""
     spans: dict[Span, list[Counter]] = {}
     for counter in counters:
-        span = Span(counter.kafka_partition, counter.metric, counter.start, counter.end)
+        span = Span(counter.kafka_partition, counter.metric, counter.start, counter.end, is_gauge(counter.metric))
         spans.setdefault(span, []).append(counter)
     for span, found in spans.items():
         for first in range(0, len(found), MOST_SCOPES):

@@ -16,7 +16,8 @@ from meterline_schemas.catalog import Action, Book, Metric, Quota, Threshold
 from meterline_schemas.catalog.book import counts_in_stream
 from meterline_schemas.counter import CounterKey, Parts, value_of
 from meterline_schemas.periods import LAST, Calendar
-from meterline_schemas.quantity import NANO, exact_nano, format_nano
+from meterline_schemas.quantity import exact_nano, format_nano
+from meterline_schemas.rating import cost, percent, reached
 
 _NOTHING: Final = Parts()
 
@@ -127,7 +128,7 @@ def check(book: Book, usage: Usage, tenant_id: str, metric: Metric, subject: str
         remaining=None if included is None else format_nano(max(included - level.used, 0)),
         percent=None if included is None else percent(level.used, included),
         overage=format_nano(over),
-        overage_amount=None if price is None else _product(over, _nano(price)),
+        overage_amount=None if price is None else cost(over, _nano(price)),
         currency=None if quota is None else quota.currency,
         period=str(calendar),
         period_start=level.start,
@@ -137,31 +138,33 @@ def check(book: Book, usage: Usage, tenant_id: str, metric: Metric, subject: str
     )
 
 
-def refusal(book: Book, usage: Usage, tenant_id: str, metric: Metric, subject: str, now: datetime) -> str:
-    """Why no more may be used, or nothing."""
+class Refusal(NamedTuple):
+    """Why no more may be used in a period, ``[start, end)``."""
+
+    start: datetime
+    end: datetime
+    detail: str
+
+
+def refusals(
+    book: Book, usage: Usage, tenant_id: str, metric: Metric, subject: str, now: datetime
+) -> Iterator[Refusal]:
+    """Why no more may be used in the periods that ``now`` lies in; what happened in others is not of their usage."""
     for threshold in _thresholds(book, tenant_id, metric, subject):
         if threshold.action is not Action.BLOCK:
             continue
-        _calendar, level = _level(book, usage, threshold, tenant_id, metric, now)
+        calendar, level = _level(book, usage, threshold, tenant_id, metric, now)
         limit = _limit(book, threshold, tenant_id)
-        if limit is not None and level.used >= limit:
+        if limit is not None and reached(level.used, limit):
             who = f"{threshold.subject!r} of tenant {tenant_id!r}" if threshold.subject else f"tenant {tenant_id!r}"
             until = (
                 f"counting begins anew at {level.end:%Y-%m-%dT%H:%M:%SZ}, or" if level.end else "it is refused until"
             )
-            return (
+            yield Refusal(
+                *calendar.bounds(now),
                 f"{who} used {format_nano(level.used)} of {format_nano(limit)} {metric.unit or metric.key} "
-                f"(threshold {threshold.id!r}); {until} raise the limit"
+                f"(threshold {threshold.id!r}); {until} raise the limit",
             )
-    return ""
-
-
-def percent(used: int, limit: int) -> str | None:
-    """``used`` in percent of ``limit``, cut to two decimals; None of a limit of 0."""
-    if limit == 0:
-        return None
-    hundredths = abs(used) * 10_000 // limit
-    return format_nano((-hundredths if used < 0 else hundredths) * (NANO // 100))
 
 
 def _thresholds(book: Book, tenant_id: str, metric: Metric, subject: str) -> Iterator[Threshold]:
@@ -207,16 +210,10 @@ def _state(threshold: Threshold, level: _Level, limit: int | None) -> ThresholdS
         used=None if limit is None else format_nano(level.used),
         limit=None if limit is None else format_nano(limit),
         percent=None if limit is None else percent(level.used, limit),
-        reached=limit is not None and level.used >= limit,
+        reached=limit is not None and reached(level.used, limit),
         resets_at=level.end,
     )
 
 
 def _nano(amount: Decimal) -> int:
     return exact_nano(format(amount, "f"))
-
-
-def _product(one: int, other: int) -> str:
-    """The exact product of two amounts that are not negative, with up to 18 decimals."""
-    whole, fraction = divmod(one * other, NANO * NANO)
-    return f"{whole}.{fraction:018d}".rstrip("0").rstrip(".")

@@ -5,21 +5,18 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final, NamedTuple, Protocol
 
 from meterline_api.catalog import Catalog
 from meterline_api.door import Barrier
-from meterline_api.quotas.check import Found, QuotaStatus, check, refusal
+from meterline_api.quotas.check import Found, QuotaStatus, Refusal, check, refusals
 from meterline_api.quotas.counters import Counters
 from meterline_api.quotas.recount import EVERYTHING, SETTINGS, Scope, Span, build, read
 from meterline_schemas.catalog import Metric
-from meterline_schemas.counter import CounterKey, Parts
+from meterline_schemas.counter import SURELY_KNOWN, CounterKey, Parts
 from meterline_schemas.errors import UnavailableError
 from meterline_schemas.partitioning import partition_of
-
-FOLLOWED_WITHIN: Final = timedelta(minutes=10)
-"""So long after a change of the catalog the stream counts by it: a period that begins later lacks nothing."""
 
 _KEPT_SECONDS: Final = 5.0
 _MOST_KEPT: Final = 10_000
@@ -53,7 +50,7 @@ class _InMemory:
             return Found(counter, counter.complete)
         # a tenant under a limit for all gets its counter with its next event; what it used before the limit was
         # made or changed is added to it then
-        if changed_at is None or changed_at + FOLLOWED_WITHIN <= key.start:
+        if changed_at is None or changed_at + SURELY_KNOWN <= key.start:
             return None
         parts = self._recent(key)
         if parts is None:
@@ -87,18 +84,18 @@ class Desk:
         return answer
 
     def barrier(self, now: datetime) -> Barrier:
-        """Says of a tenant, metric and subject why its events are refused, or nothing; each is looked up once."""
+        """Says why an event is refused, or nothing; each tenant, metric and subject is looked up once."""
         book, usage = self._catalog.book, _InMemory(self._counters, self._recent)
-        said: dict[tuple[str, str, str], str] = {}
+        said: dict[tuple[str, str, str], list[Refusal]] = {}
 
-        def refused(tenant_id: str, metric_key: str, subject: str) -> str:
+        def refused(tenant_id: str, metric_key: str, subject: str, timestamp: datetime) -> str:
             scope = (tenant_id, metric_key, subject)
             found = said.get(scope)
             if found is None:
                 metric = book.metrics.get(metric_key)
-                found = refusal(book, usage, tenant_id, metric, subject, now) if metric is not None else ""
+                found = [] if metric is None else list(refusals(book, usage, tenant_id, metric, subject, now))
                 said[scope] = found
-            return found
+            return next((each.detail for each in found if each.start <= timestamp < each.end), "")
 
         return refused
 
@@ -120,7 +117,8 @@ class Desk:
         return True
 
     async def _count(self, key: CounterKey, end: datetime) -> None:
-        span = Span(partition_of(key.tenant_id, self._counters.partitions), key.metric, key.start, end)
+        home = partition_of(key.tenant_id, self._counters.partitions)
+        span = Span(home, key.metric, key.start, end, self._catalog.book.is_gauge(key.metric))
         sql, parameters = build(span, [Scope(key.tenant_id, key.subject, EVERYTHING)])
         (parts,) = read(await self._tables.rows(sql, parameters, SETTINGS), 1)
         if len(self._read) >= _MOST_KEPT:

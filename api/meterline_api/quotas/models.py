@@ -19,7 +19,7 @@ class ThresholdStatusModel(BaseModel):
     used: str | None
     limit: str | None = Field(description="Its amount, or what the quota includes; null where there is no quota.")
     percent: str | None = Field(description="Used in percent of the limit, cut to two decimals.")
-    reached: bool = Field(description="Whether as much as the limit was used.")
+    reached: bool = Field(description="Whether as much as the limit was used; of 0, whether anything was.")
     resets_at: AwareDatetime | None
 
 
@@ -37,7 +37,9 @@ class QuotaStatusModel(BaseModel):
     used: str | None = Field(description="An exact decimal. null where neither a quota nor a threshold has it counted.")
     included: str | None
     remaining: str | None = Field(description="Never below 0.")
-    percent: str | None = Field(description="Used in percent of what is included, cut to two decimals; null of 0.")
+    percent: str | None = Field(
+        description="Used in percent of what is included, cut to two decimals; of 0 it is 0 or 100."
+    )
     overage: str = Field(description="What was used beyond what is included.")
     overage_amount: str | None = Field(description="Its price, exact, in units of the currency (not cents).")
     currency: str | None

@@ -1,4 +1,4 @@
-"""The edge to ``usage.bases``: the only module of the quotas that imports Kafka's client."""
+"""The edge to topics that this process writes now and then: ``usage.bases`` and ``meterline.deliveries``."""
 
 from __future__ import annotations
 
@@ -21,17 +21,18 @@ class Keyed(NamedTuple):
 
 
 class Publisher:
-    """Writes records, idempotently; connects with the first. For one thread."""
+    """Writes records, idempotently; connects with the first, gives up after ``timeout`` seconds. For one thread."""
 
-    def __init__(self, client: Mapping[str, Any], topic: str) -> None:
+    def __init__(self, client: Mapping[str, Any], topic: str, timeout: float = _TIMEOUT) -> None:
         self._client = {
             **client,
             "enable.idempotence": True,
             "compression.type": "lz4",
-            "message.timeout.ms": int(_TIMEOUT * 1000),
+            "message.timeout.ms": int(timeout * 1000),
             "log_level": 0,
         }
         self._topic = topic
+        self._timeout = timeout
         self._producer: Producer | None = None
 
     def publish(self, records: Iterable[Keyed]) -> None:
@@ -56,7 +57,7 @@ class Publisher:
                     except BufferError:
                         producer.poll(0.1)
                 producer.poll(0)
-            left = producer.flush(_TIMEOUT + 5)
+            left = producer.flush(self._timeout + 5)
         except KafkaException as error:
             left, failed = 1, [error.args[0].str()]
         if left or failed:

@@ -31,13 +31,14 @@ WITH wanted AS (
     SELECT tupleElement(each, 1) AS number, tupleElement(each, 2) AS tenant, tupleElement(each, 3) AS subject_id,
            tupleElement(each, 4) AS below
     FROM (SELECT arrayJoin(JSONExtract(unhex('{scopes}'), 'Array(Tuple(UInt32, String, String, Int64))')) AS each)
-)
-SELECT w.number, count(), toString(sum(toDecimal256(u.quantity, 9))), toString(min(u.quantity)),
-       toString(max(u.quantity)), toString(argMax(u.quantity, (u.timestamp, u.id))),
+), fromUnixTimestamp64Milli({start:Int64}, 'UTC') AS start
+SELECT w.number, countIf(u.timestamp >= start), toString(sumIf(toDecimal256(u.quantity, 9), u.timestamp >= start)),
+       toString(minIf(u.quantity, u.timestamp >= start)), toString(maxIf(u.quantity, u.timestamp >= start)),
+       toString(argMax(u.quantity, (u.timestamp, u.id))),
        toUnixTimestamp64Milli(max(u.timestamp)), argMax(u.id, (u.timestamp, u.id))
 FROM usage_events_raw AS u FINAL INNER JOIN wanted AS w ON u.tenant_id = w.tenant
 WHERE u.tenant_id IN (SELECT tenant FROM wanted) AND u.metric = {metric:String}
-    AND u.timestamp >= fromUnixTimestamp64Milli({start:Int64}, 'UTC')
+    AND u.timestamp >= fromUnixTimestamp64Milli({from:Int64}, 'UTC')
     AND u.timestamp < fromUnixTimestamp64Milli({end:Int64}, 'UTC')
     AND u.kafka_partition = {partition:Int32} AND u.kafka_offset < w.below
     AND (w.subject_id = '' OR u.subject = w.subject_id)
@@ -46,12 +47,16 @@ GROUP BY w.number
 
 
 class Span(NamedTuple):
-    """The events of one metric and partition with a timestamp in ``[start, end)``."""
+    """The events of one metric and partition with a timestamp in ``[start, end)``.
+
+    Of a gauge the last reading before ``start`` counts as the last one where there is none behind it: it still holds.
+    """
 
     partition: int
     metric: str
     start: datetime
     end: datetime
+    is_gauge: bool = False
 
 
 class Scope(NamedTuple):
@@ -69,6 +74,7 @@ def build(span: Span, scopes: Sequence[Scope]) -> tuple[str, dict[str, Any]]:
         "metric": span.metric,
         "partition": span.partition,
         "start": _milliseconds(span.start),
+        "from": 0 if span.is_gauge else _milliseconds(span.start),
         "end": min(_milliseconds(span.end), _LAST_MS),
     }
     return _SQL.replace("{scopes}", msgspec.json.encode(rows).hex()), parameters

@@ -36,6 +36,7 @@ class Quotas:
         self._bases = Bases(
             counters,
             lambda: self._follower.ready,
+            lambda metric: catalog.book.is_gauge(metric),
             ClickHouse(clickhouse, _BASES_TIMEOUT),
             Publisher(kafka.client(), kafka.topic(topics.BASES)),
         )

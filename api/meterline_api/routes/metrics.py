@@ -90,5 +90,5 @@ async def delete_metric(request: Request, key: str) -> Response:
     """Delete a metric that was never used. **409** `metric_has_usage`: archive it instead; `in_use`: a quota or
     threshold is of it. **503**: whether it has usage cannot be told, and nothing was changed."""
     ENTRIES.get(request, key)
-    used = await has_usage(request.app.state.service.clickhouse, key)
+    used = await has_usage(request.app.state.service, key)
     return await ENTRIES.delete(request, key, has_usage=used)

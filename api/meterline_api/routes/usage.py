@@ -158,8 +158,24 @@ def range_of(start: datetime | None, end: datetime | None, now: datetime) -> tup
     if first >= last:
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, Code.INVALID_RANGE, "from must be before to")
     if first < _FIRST or last > _LAST:
-        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, Code.INVALID_RANGE, "usage lies between 1970 and 2105")
+        raise _out_of_range()
     return first, last
+
+
+def instant_of(instant: datetime) -> datetime:
+    """An instant of a request in UTC.
+
+    Raises:
+        Problem: no usage can lie there.
+    """
+    found = _utc(instant)
+    if not _FIRST <= found < _LAST:
+        raise _out_of_range()
+    return found
+
+
+def _out_of_range() -> Problem:
+    return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, Code.INVALID_RANGE, "usage lies between 1970 and 2105")
 
 
 def _utc(instant: datetime) -> datetime:

@@ -13,14 +13,13 @@ from typing import IO, Annotated, Any, Final
 
 import typer
 
+from meterline_deploy.commands.api import Api
 from meterline_deploy.commands.problems import usage_errors
 from meterline_deploy.options import DataOption
 
-URL: Final = "METERLINE_API_URL"
-KEY: Final = "METERLINE_API_KEY"
 UNCUT: Final = ("from", "to", "value")
 COLUMNS: Final = ("from", "to", "metric", "value", "unit", "aggregation", "count")
-_TIMEOUT: Final = 60.0
+_WITHOUT: Final = ', and the views can be asked without it: meterline sql "SELECT * FROM usage_monthly"'
 
 Row = dict[str, Any]
 
@@ -65,8 +64,6 @@ def report(
 
         meterline report --tenant acme --from 2026-11-21T00:00:00Z --to 2026-11-21T06:00:00Z --window hour --format csv
     """
-    import os
-
     from meterline_deploy.reconcile.times import Period
     from meterline_deploy.run import use
 
@@ -81,7 +78,7 @@ def report(
     query += [("window", window.value)] if window else []
     query += [("metric", metric)] if metric else []
     query += [("subject", subject)] if subject is not None else []
-    rows = list(fetch(os.environ.get(URL, ""), os.environ.get(KEY, ""), query))
+    rows = list(fetch(Api.of_environment(_WITHOUT), query))
     match format:
         case Format.JSON:
             typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
@@ -91,51 +88,15 @@ def report(
             _print_table(tenant, str(period), rows)
 
 
-def fetch(url: str, key: str, query: list[tuple[str, str]]) -> Iterator[Row]:
-    """The rows of ``GET /v1/usage``, page after page.
-
-    Raises:
-        ConfigurationError: how to reach the API is missing or wrong.
-        UnavailableError: the API does not answer.
-        MeterlineError: it refuses; the text is what it says.
-    """
+def fetch(api: Api, query: list[tuple[str, str]]) -> Iterator[Row]:
+    """The rows of ``GET /v1/usage``, page after page. Raises as ``Api.ask``."""
     cursor = ""
     while True:
-        answer = _page(url, key, [*query, ("cursor", cursor)] if cursor else query)
+        answer = api.ask("GET", "/v1/usage", [*query, ("cursor", cursor)] if cursor else query)
         yield from answer["data"]
         cursor = answer.get("next_cursor") or ""
         if not cursor:
             return
-
-
-def _page(url: str, key: str, query: list[tuple[str, str]]) -> Any:
-    import http.client
-
-    from meterline_deploy.commands.web import parse_url, request
-    from meterline_schemas.errors import ConfigurationError, MeterlineError, UnavailableError
-
-    if not url:
-        raise ConfigurationError(f"{URL} is not set: set it and {KEY} to the API's, or use `meterline up`")
-    headers = {"Authorization": f"Bearer {key}", "Accept": "application/json"}
-    try:
-        with request("GET", parse_url(url, URL), "/v1/usage", query, headers, timeout=_TIMEOUT) as response:
-            status, body = response.status, response.read()
-    except (OSError, http.client.HTTPException) as error:
-        raise UnavailableError(
-            f"the API at {url} does not answer ({error}); is it running? `meterline doctor` looks, and the views can "
-            'be asked without it: meterline sql "SELECT * FROM usage_monthly"'
-        ) from None
-    try:
-        answer = json.loads(body)
-        detail = "" if status == 200 else str(answer.get("detail") or answer.get("title"))
-    except (ValueError, AttributeError):
-        raise UnavailableError(f"what answers at {url} is not Meterline's API (HTTP {status}); look at {URL}") from None
-    if status == 200:
-        return answer
-    if status == 401:
-        raise ConfigurationError(f"the API does not take the key: set {KEY} to the API's; it says: {detail}")
-    fields = "; ".join(f"{each.get('field')}: {each.get('detail')}" for each in answer.get("errors") or [])
-    raise MeterlineError(f"the API refuses: {detail}{f' ({fields})' if fields else ''}")
 
 
 def write_csv(rows: list[Row], out: IO[str]) -> None:

@@ -88,6 +88,11 @@ class Book:
         """Every metric by its key, those that were deleted too: what comes of them counts."""
         return self._entries[Metric.kind]  # type: ignore[return-value]
 
+    def is_gauge(self, metric: str) -> bool:
+        """Whether a reading of a metric holds until the next one, whatever period that is in."""
+        found = self.metrics.get(metric)
+        return found is not None and found.aggregation is Aggregation.TIME_WEIGHTED
+
     def tenant(self, tenant_id: str) -> Tenant:
         """What is known of a tenant; one that is not listed has the defaults."""
         return self.find(Tenant, tenant_id) or _NO_TENANT

@@ -117,7 +117,7 @@ class Dispatcher:
     async def _attempt(self, delivery: Delivery, partition: int) -> Delivery:
         began = datetime.now(UTC)
         kind, _, name = delivery.target.partition("/")
-        outcome = await self._send(kind, name, delivery, began)
+        outcome = await self._outcome(kind, name, delivery, began)
         done = after(delivery, outcome, began, datetime.now(UTC), self._policy, random.random())
         self._before_save()
         while not self._save(Open(partition, done)):
@@ -131,6 +131,15 @@ class Dispatcher:
             level = logging.ERROR if done.state is State.FAILED else logging.WARNING
             log.log(level, "%s to %s: %s", done.notification_id, done.target, done.attempts[-1].error)
         return done
+
+    async def _outcome(self, kind: str, name: str, delivery: Delivery, at: datetime) -> Outcome:
+        """Nothing that a receiver answers or an entry says ends a delivery without an outcome."""
+        try:
+            return await self._send(kind, name, delivery, at)
+        except Exception as fault:
+            if not delivery.tries:
+                log.exception("%s to %s: a fault of the notifier; please report it", *delivery.key)
+            return Outcome(error=f"a fault of the notifier: {type(fault).__name__}: {fault}")
 
     async def _send(self, kind: str, name: str, delivery: Delivery, at: datetime) -> Outcome:
         match kind:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from meterline_schemas.delivery import Delivery, Resend, decode
@@ -21,7 +21,8 @@ class Open(NamedTuple):
 class Index:
     """Built from the records of the ledger's partitions, in their order, own ones and those of others.
 
-    A delivery that has ended keeps its place only; the rest of it is read from there when it is asked for again.
+    A delivery that has ended keeps its place only, for as long as the ledger has it; the rest of it is read from there
+    when it is asked for again.
     """
 
     def __init__(self) -> None:
@@ -67,6 +68,22 @@ class Index:
             targets = self._targets.get(delivery.notification_id)
             if targets is None or (delivery.target in targets and not self._known(delivery.key)):
                 yield delivery
+
+    def forget(self, starts: Mapping[int, int]) -> None:
+        """Drop what the ledger no longer has. ``starts`` are the first offsets that its partitions still have."""
+        for notification_id, places in list(self._places.items()):
+            gone = [
+                target
+                for target, place in places.items()
+                if place is not None
+                and place[1] < starts.get(place[0], 0)
+                and (notification_id, target) not in self.open
+            ]
+            for target in gone:
+                del places[target]
+            if not places:
+                del self._places[notification_id]
+                del self._targets[notification_id]
 
     def targets(self, notification_id: str) -> tuple[str, ...]:
         """All that were to be told; empty where the notification is not known."""

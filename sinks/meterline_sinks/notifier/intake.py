@@ -24,6 +24,7 @@ _READ_SECONDS: Final = 0.1
 _CATALOG_SECONDS: Final = 2.0  # a retry goes where the webhook leads now
 _AGAIN_SECONDS: Final = 1.0
 _FLUSH_SECONDS: Final = 10.0
+_SWEEP_SECONDS: Final = 3600.0  # Kafka forgets deliveries after weeks
 
 
 class Intake(Thread):
@@ -65,6 +66,7 @@ class Intake(Thread):
         self._stopping = Event()
         self._index = Index()
         self._catalog_due = 0.0
+        self._sweep_due = time.monotonic() + _SWEEP_SECONDS
         self.ready = False  # the ledger and the catalog have been read to their ends
         self.trouble = ""
 
@@ -96,6 +98,7 @@ class Intake(Thread):
         while not self._stopping.is_set() and not self._patiently(lambda: self._judge(records)):
             pass
         self._patiently(self._resend)
+        self._patiently(self._sweep)
         self._writer.check()
 
     def _patiently(self, act: Callable[[], None]) -> bool:
@@ -172,6 +175,8 @@ class Intake(Thread):
         return [Open(record.partition, delivery) for delivery in self._index.missing(wanted)]
 
     def _resend(self) -> None:
+        if self._index.resends:
+            self._catalog.refresh()  # whoever enabled a webhook may ask for it the moment after
         for key, (partition, request) in list(self._index.resends.items()):
             fresh = list(self._fresh(request))
             if not fresh:
@@ -182,6 +187,12 @@ class Intake(Thread):
             for opened in fresh:
                 self._index.note(opened)
             self._begin(fresh)
+
+    def _sweep(self) -> None:
+        """Forget now and then what Kafka has forgotten."""
+        if time.monotonic() >= self._sweep_due:
+            self._sweep_due = time.monotonic() + _SWEEP_SECONDS
+            self._index.forget(self._reader.starts(self._source.committed))
 
     def _fresh(self, request: Resend) -> Iterator[Open]:
         targets = (request.target,) if request.target else self._index.targets(request.notification_id)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from meterline_schemas.errors import ConfigurationError, IntegrityError, UnavailableError
@@ -85,8 +85,7 @@ class Source:
             UnavailableError: Kafka does not let it read.
         """
         messages = self._consumer.consume(limit, timeout)
-        if self._failure is not None:
-            raise self._failure
+        self._look_for_failure(messages)
         if self._dealt is not None:
             self._start(self._dealt)  # what came with this call may be from before: it is read again
             self._dealt = None
@@ -159,7 +158,7 @@ class Source:
     def _start_of(self, consumer: Consumer, item: TopicPartition) -> int:
         if item.error is not None:
             raise KafkaException(item.error)
-        low, high = consumer.get_watermark_offsets(TopicPartition(item.topic, item.partition), timeout=30)
+        low, high = consumer.get_watermark_offsets(TopicPartition(item.topic, item.partition), timeout=5)
         offset: int = item.offset
         if offset == _NO_OFFSET:
             return int(low)
@@ -179,12 +178,19 @@ class Source:
             return int(low)
         return offset
 
+    def _look_for_failure(self, messages: Sequence[Message]) -> None:
+        """That the group has shut this process out is told once, and it may be along with the loss of partitions."""
+        for message in messages:
+            error = message.error()
+            if error is not None and error.code() == KafkaError._FATAL:
+                self._failure = _shut_out(error)
+        if self._failure is not None:
+            raise self._failure
+
     def _fail(self, error: KafkaError, partition: int) -> None:
         code = error.code()
         if code in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
             raise OvertakenError(self._topic, partition, error.str())
-        if error.fatal() or code == KafkaError._FATAL:
-            raise self._failure or _shut_out(error)
         if code in (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED):
             raise UnavailableError(
                 f"Kafka does not let the notifier read: {error.str()}. Grant READ on the topic and group."

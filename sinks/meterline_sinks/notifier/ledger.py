@@ -29,6 +29,7 @@ from meterline_sinks.notifier.index import Open
 log = logging.getLogger(__name__)
 
 _TIMEOUT: Final = 30.0
+_SHORT_TIMEOUT: Final = 5.0
 
 
 class Write(NamedTuple):
@@ -185,6 +186,25 @@ class LedgerReader:
                 raise UnavailableError(f"cannot read {self._topic}: {error.str()}")
         return found
 
+    def starts(self, partitions: Iterable[int]) -> dict[int, int]:
+        """The first offset that each still has.
+
+        Raises:
+            UnavailableError: Kafka does not answer.
+        """
+        found = {}
+        for number in partitions:
+            try:
+                low, _high = self._consumer.get_watermark_offsets(
+                    TopicPartition(self._topic, number), timeout=_SHORT_TIMEOUT
+                )
+            except KafkaException as failure:
+                raise UnavailableError(
+                    f"Kafka does not say where {self._topic} begins: {failure.args[0].str()}"
+                ) from None
+            found[number] = int(low)
+        return found
+
     def fetch(self, partition: int, offset: int) -> Delivery | None:
         """The delivery that lies at ``offset``; None where it is gone.
 
@@ -193,6 +213,8 @@ class LedgerReader:
         """
         single = KafkaLog(self._kafka.client(), self._topic, partition, start=offset, timeout=_TIMEOUT)
         try:
+            if offset < single.start_offset():
+                return None  # nothing can be read from there
             record = next(single.read_to_end(), None)
         finally:
             single.close()

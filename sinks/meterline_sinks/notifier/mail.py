@@ -16,6 +16,7 @@ _MAX_SUBJECT: Final = 300
 
 _ENDS: Final = {
     "period_ended": "a new period has begun",
+    "period_changed": "its period was changed",
     "limit_raised": "the limit was raised",
     "threshold_deleted": "the threshold was deleted",
     None: "it is over",

@@ -36,7 +36,8 @@ class Watch:
         Thread(target=self._run, name="watch", daemon=True).start()
 
     def health(self) -> Health:
-        """Ready once the ledger of the assigned partitions has been read. Progressing unless offsets stand still."""
+        """Ready once the ledger of the assigned partitions has been read. Progressing unless offsets stand still or
+        none are assigned for long."""
         problem = self._check.stuck(time.monotonic())
         detail: dict[str, object] = {"partitions": len(self._source.committed), "open": len(self._dispatcher)}
         if problem is not None:
@@ -52,14 +53,15 @@ class Watch:
 
     def look(self) -> None:
         """One look."""
-        committed = self._source.committed
+        assigned, committed = self._source.assigned, self._source.committed
         try:
             ends = self._ends.read(committed, timeout=max(1.0, self._every))
         except UnavailableError as error:
             log.warning("%s", error)
             return
         named = {(NOTIFICATIONS, number): offset for number, offset in committed.items()}
-        self._check.observe(time.monotonic(), named, {(NOTIFICATIONS, number): end for number, end in ends.items()})
+        known = {(NOTIFICATIONS, number): end for number, end in ends.items()}
+        self._check.observe(time.monotonic(), named, known, assigned=assigned)
         metrics.LAG.clear()
         for number, offset in committed.items():
             metrics.LAG.labels(str(number)).set(max(0, ends.get(number, offset) - offset))

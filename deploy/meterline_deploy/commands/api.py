@@ -1,0 +1,75 @@
+"""Requests of commands to the HTTP API."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any, Final, Self
+
+URL: Final = "METERLINE_API_URL"
+KEY: Final = "METERLINE_API_KEY"
+_TIMEOUT: Final = 60.0
+
+
+class Api:
+    """``without`` says what can be done while it is away."""
+
+    def __init__(self, url: str, key: str, without: str = "") -> None:
+        self._url = url
+        self._key = key
+        self._without = without
+
+    @classmethod
+    def of_environment(cls, without: str = "") -> Self:
+        return cls(os.environ.get(URL, ""), os.environ.get(KEY, ""), without)
+
+    def ask(self, method: str, path: str, query: list[tuple[str, str]] | None = None, body: Any = None) -> Any:
+        """What it answers to a request that it takes.
+
+        Raises:
+            ConfigurationError: how to reach the API is missing or wrong.
+            UnavailableError: the API does not answer, or something that it needs.
+            MeterlineError: it refuses; the text is what it says.
+        """
+        import http.client
+
+        from meterline_deploy.commands.web import parse_url, request
+        from meterline_schemas.errors import ConfigurationError, UnavailableError
+
+        if not self._url:
+            raise ConfigurationError(f"{URL} is not set: set it and {KEY} to the API's, or use `meterline up`")
+        headers = {"Authorization": f"Bearer {self._key}", "Accept": "application/json"}
+        sent = None if body is None else json.dumps(body).encode()
+        if sent is not None:
+            headers["Content-Type"] = "application/json"
+        try:
+            with request(
+                method, parse_url(self._url, URL), path, query or [], headers, sent, timeout=_TIMEOUT
+            ) as response:
+                return self._read(response.status, response.read())
+        except (OSError, http.client.HTTPException) as error:
+            raise UnavailableError(
+                f"the API at {self._url} does not answer ({error}); is it running? `meterline doctor` looks"
+                f"{self._without}"
+            ) from None
+
+    def _read(self, status: int, body: bytes) -> Any:
+        from meterline_schemas.errors import ConfigurationError, MeterlineError, UnavailableError
+
+        taken = 200 <= status < 300
+        try:
+            answer = json.loads(body)
+            detail = "" if taken else str(answer.get("detail") or answer.get("title"))
+        except (ValueError, AttributeError):
+            raise UnavailableError(
+                f"what answers at {self._url} is not Meterline's API (HTTP {status}); look at {URL}"
+            ) from None
+        if taken:
+            return answer
+        if status == 401:
+            raise ConfigurationError(f"the API does not take the key: set {KEY} to the API's; it says: {detail}")
+        if status >= 500:
+            raise UnavailableError(f"the API cannot do it now: {detail}; `meterline doctor` looks")
+        fields = "; ".join(f"{each.get('field')}: {each.get('detail')}" for each in answer.get("errors") or [])
+        more = f" ({fields})" if fields and fields != detail else ""
+        raise MeterlineError(f"the API refuses: {detail}{more}")
