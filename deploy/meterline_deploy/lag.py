@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 from typing import Final
 
 from meterline_deploy.cluster import Cluster
@@ -32,6 +33,7 @@ GROUPS: Final = (
     ),
     Group("notifier lag", topics.NOTIFIER_GROUP, "meterline_sinks.notifier", (topics.NOTIFICATIONS,)),
 )
+_WAY_OF_EVENTS: Final = (GROUPS[0], replace(GROUPS[1], topics=(topics.ACCEPTED, topics.TOTALS)))
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,23 @@ class GroupLag:
             for partition in self.behind
             if partition in later.behind and later.committed.get(partition, 0) == self.committed.get(partition, 0)
         ]
+
+
+def events_passed_on(kafka: KafkaSettings, seconds: float) -> bool:
+    """Whether ClickHouse gets, within ``seconds``, all events that Kafka has now.
+
+    Raises:
+        UnavailableError: Kafka does not answer.
+    """
+    cluster = Cluster(kafka)
+    partitions = cluster.topics()[kafka.topic(topics.EVENTS)].partitions
+    deadline = time.monotonic() + seconds
+    for group in _WAY_OF_EVENTS:
+        while look(kafka, cluster, group, partitions).behind:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(0.2)
+    return True
 
 
 def look(kafka: KafkaSettings, cluster: Cluster, group: Group, partitions: int) -> GroupLag:

@@ -148,6 +148,14 @@ def test_without_a_counter_nothing_was_used() -> None:
     assert (status.used, status.remaining, status.has_quota, status.percent) == ("0", "50", True, "0")
 
 
+def test_the_level_of_a_gauge_goes_on_before_the_stream_has_told_of_the_new_period() -> None:
+    before = key(start=datetime(2026, 10, 1, tzinfo=UTC))
+    gauge = book(metric(Aggregation.TIME_WEIGHTED), quota())
+    assert ask(gauge, {before: total("70")}).used == "70"
+    assert ask(gauge, {before: total("70"), key(): total("7")}).used == "7"
+    assert ask(book(metric(), quota()), {before: total("70")}).used == "0"
+
+
 def test_of_nothing_included_nothing_is_left_before_anything_was_used() -> None:
     status = ask(book(metric(), quota("0")))
     assert (status.has_quota, status.remaining, status.percent) == (False, "0", "0")

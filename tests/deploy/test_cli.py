@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 import pytest
 import typer.main
+from confluent_kafka import Consumer, TopicPartition
 
 from meterline_deploy import run
 from meterline_deploy.catalog import apply_metrics, read_metrics
@@ -26,9 +27,11 @@ from meterline_schemas.catalog import Metric
 from meterline_schemas.errors import ConfigurationError
 from meterline_schemas.kafka_log import KafkaLog
 from meterline_schemas.settings import ClickHouseSettings, KafkaSettings
+from meterline_schemas.topics import EVENTS, STREAM_GROUP
 from meterline_sinks.clickhouse import ClickHouse
 from meterline_sinks.migrate import migrate
 from tests.deploy.running import meterline
+from tests.support import cluster
 
 
 def leaves() -> list[tuple[str, ...]]:
@@ -322,7 +325,14 @@ def test_a_metric_is_deleted_unless_it_has_usage(
     away = delete("idle", "http://127.0.0.1:9")
     assert away.returncode == 1
     assert "127.0.0.1:9" in away.stderr
+    cluster.produce(kafka, prefix + EVENTS, [(0, b"{}")])
+    behind = delete("idle")
+    assert behind.returncode == 1
+    assert "does not have all events yet" in behind.stderr
     assert not any(metric.retired for metric in read_metrics(kafka_settings).values())
+    judged = Consumer({"bootstrap.servers": kafka, "group.id": kafka_settings.topic(STREAM_GROUP)})
+    judged.commit(offsets=[TopicPartition(prefix + EVENTS, 0, 1)], asynchronous=False)
+    judged.close()
     assert delete("idle").stdout == "metric idle: deleted\n"
     # what the topic still has of it after the tombstone: nothing but that it was there
     assert {key for key, metric in read_metrics(kafka_settings).items() if not metric.retired} == {"used"}

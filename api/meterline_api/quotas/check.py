@@ -6,13 +6,13 @@ All numbers are integers of nano-units until they are written as plain decimals.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final, NamedTuple, Protocol
 
 from msgspec import Struct
 
-from meterline_schemas.catalog import Action, Book, Metric, Quota, Threshold
+from meterline_schemas.catalog import Action, Aggregation, Book, Metric, Quota, Threshold
 from meterline_schemas.catalog.book import counts_in_stream
 from meterline_schemas.counter import CounterKey, Parts, value_of
 from meterline_schemas.periods import LAST, Calendar
@@ -20,6 +20,7 @@ from meterline_schemas.quantity import exact_nano, format_nano
 from meterline_schemas.rating import cost, percent, reached
 
 _NOTHING: Final = Parts()
+_MOMENT: Final = timedelta(milliseconds=1)
 
 
 class Found(NamedTuple):
@@ -186,7 +187,11 @@ def _level(
     changes = [found.changed_at for found in (entry, quota, metric, book.tenant(tenant_id)) if found is not None]
     changed_at = max((change for change in changes if change is not None), default=None)
     key = CounterKey(tenant_id, metric.key, entry.subject, str(calendar), start)
-    found = usage.find(key, end, changed_at) or Found(_NOTHING, True)
+    found = usage.find(key, end, changed_at)
+    if found is None and metric.aggregation is Aggregation.TIME_WEIGHTED:  # for a moment: its level goes on
+        before, _end = calendar.bounds(start - _MOMENT)
+        found = usage.find(key._replace(start=before), start, changed_at)
+    found = found or Found(_NOTHING, True)
     return calendar, _Level(value_of(metric.aggregation, found.parts), found.complete, *_shown(start, end))
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from meterline_deploy.catalog import Change, EntriesRefusedError
     from meterline_deploy.catalog_file import Written
+    from meterline_schemas.settings import KafkaSettings
 
 
 class Form(StrEnum):
@@ -184,7 +185,7 @@ def delete(
     run.use(data)
     kafka = load(KafkaSettings)
     identity = full_key(KINDS[kind], key)
-    used = kind is Kind.METRIC and _has_usage(identity)
+    used = kind is Kind.METRIC and _has_usage(kafka, identity)
     deleted = delete_entry(kafka, KINDS[kind], identity, has_usage=used)
     typer.echo(f"{kind} {short_key(deleted)}: deleted")
 
@@ -207,13 +208,23 @@ def _problems(written: Sequence[Written], error: EntriesRefusedError) -> list[st
     return [str(problem) for problem in sorted(found, key=lambda problem: problem.line)]
 
 
-def _has_usage(metric: str) -> bool:
-    """Whether any event of a metric is counted, as far as ClickHouse knows."""
+def _has_usage(kafka: KafkaSettings, metric: str) -> bool:
+    """Whether any event of a metric is counted, those included that are on their way to ClickHouse."""
+    from meterline_deploy.lag import events_passed_on
     from meterline_deploy.reconcile.warehouse import Warehouse, text
+    from meterline_schemas.errors import UnavailableError
     from meterline_schemas.settings import ClickHouseSettings, load
 
     warehouse = Warehouse(load(ClickHouseSettings))
+    asked = f"SELECT 1 FROM usage_events_raw WHERE metric = {text(metric)} LIMIT 1"
     try:
-        return bool(warehouse.rows(f"SELECT 1 FROM usage_events_raw WHERE metric = {text(metric)} LIMIT 1"))
+        if warehouse.rows(asked):
+            return True
+        if not events_passed_on(kafka, 5.0):
+            raise UnavailableError(
+                f"whether metric {metric!r} has usage cannot be told, so nothing was changed: ClickHouse does not have "
+                "all events yet; run `meterline up`, or try again in a moment"
+            )
+        return bool(warehouse.rows(asked))
     finally:
         warehouse.close()
