@@ -5,7 +5,7 @@ GROUPS := $(if $(filter containers,$(SERVICES)),--group containers)
 RUN := $(UV) run --quiet --frozen --all-extras $(GROUPS)
 TESTS ?= tests
 # tests mostly wait for real processes: more of them at once than there are cores
-PARALLEL ?= 3
+PARALLEL ?= 4
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test lint bench clean

@@ -73,6 +73,15 @@ class Offsets:
             raise UnavailableError(f"Kafka does not say where {group} is: {error.args[0].str()}") from None
         return {Partition(at.topic, at.partition): at.offset for at in found if at.error is None and at.offset >= 0}
 
+    def renew(self) -> None:
+        """Connect anew with the next question.
+
+        An admin client that met a frozen broker may go on failing with "transport failure" for minutes after it has
+        come back (librdkafka 2.16), while a new one is answered at once.
+        """
+        self._admin = AdminClient(dict(self._client), logger=_log)
+        self._consumers = {}  # whoever still asks one keeps it for so long
+
     def close(self) -> None:
         for consumer in self._consumers.values():
             consumer.close()

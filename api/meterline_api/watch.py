@@ -72,6 +72,7 @@ class Watch(threading.Thread):
             self.kafka_trouble = ""
         except UnavailableError as error:
             self.kafka_trouble = str(error)
+            self._offsets.renew()
         try:
             self._clickhouse.rows_now("SELECT 1")
             self.clickhouse_trouble = ""

@@ -38,6 +38,10 @@ def test_a_broker_that_is_away_fails_readiness_until_it_is_back(broker: Broker, 
     wait_until(lambda: process.client.get("/health/ready").status_code == 503, 60, "the broker is missed")
     assert process.client.get("/health/live").status_code == 200
     broker.resume()
-    wait_until(lambda: process.client.get("/health/ready").status_code == 200, 60, "the broker is back")
+    wait_until(
+        lambda: process.client.get("/health/ready").status_code == 200,
+        60,
+        lambda: f"the broker is back: {process.client.get('/health').text}\n{process.log()[-4000:]}",
+    )
     assert process.client.get("/health").json()["clickhouse"]["ok"] is False
     process.stop()

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from threading import Thread
 from types import TracebackType
-from typing import Self
+from typing import Any, NamedTuple, Self
+from unittest.mock import patch
 
 import psutil
+import pytest
 
+from meterline_deploy.cli import main
 from meterline_deploy.ports import free_port
 from tests.support.streams import wait_until
 
@@ -35,6 +40,26 @@ def meterline(
         timeout=120,
         check=False,
     )
+
+
+class Said(NamedTuple):
+    returncode: Any
+    stdout: str
+    stderr: str
+
+
+def asked(*arguments: str) -> Said:
+    """A command that ends before it does anything: the same, without a process of its own."""
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        patch.object(sys, "argv", ["meterline", *arguments]),
+        patch.dict(os.environ, COLUMNS="200"),
+        redirect_stdout(out),
+        redirect_stderr(err),
+        pytest.raises(SystemExit) as ended,
+    ):
+        main()
+    return Said(ended.value.code, out.getvalue(), err.getvalue())
 
 
 class Up:

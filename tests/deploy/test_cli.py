@@ -30,7 +30,7 @@ from meterline_schemas.settings import ClickHouseSettings, KafkaSettings
 from meterline_schemas.topics import EVENTS, STREAM_GROUP
 from meterline_sinks.clickhouse import ClickHouse
 from meterline_sinks.migrate import migrate
-from tests.deploy.running import meterline
+from tests.deploy.running import asked, meterline
 from tests.support import cluster
 
 
@@ -65,7 +65,7 @@ def test_every_command_is_there() -> None:
 
 @pytest.mark.parametrize("command", leaves(), ids=" ".join)
 def test_help_gives_examples_that_the_command_line_understands(command: tuple[str, ...]) -> None:
-    done = meterline(*command, "--help")
+    done = asked(*command, "--help")
     assert done.returncode == 0
     assert "Examples" in done.stdout
     called = re.findall(r"\bmeterline ([a-z]+(?: [a-z]+)?)", done.stdout.split("Examples", 1)[1])
@@ -104,8 +104,8 @@ def test_help_answers_without_loading_what_commands_need() -> None:
     ],
     ids=" ".join,
 )
-def test_a_wrong_command_line_is_told_and_exits_with_2(arguments: list[str], tmp_path: Path) -> None:
-    done = meterline(*arguments, folder=tmp_path)
+def test_a_wrong_command_line_is_told_and_exits_with_2(arguments: list[str]) -> None:
+    done = asked(*arguments)
     assert done.returncode == 2
     assert done.stderr
     assert "Traceback" not in done.stderr

@@ -21,7 +21,7 @@ from meterline_schemas.settings import KafkaSettings
 from tests.deploy.running import Up, meterline
 from tests.support.streams import wait_until
 
-EVENTS = 60_000
+EVENTS = 24_000
 
 
 def workload(seed: int) -> tuple[list[bytes], set[tuple[str, str]]]:

@@ -18,7 +18,7 @@ from meterline_schemas.catalog import Metric
 from meterline_schemas.errors import ConfigurationError
 from meterline_schemas.reject import KEPT_BYTES, Reason
 from meterline_schemas.settings import ClickHouseSettings
-from tests.deploy.running import meterline
+from tests.deploy.running import asked, meterline
 from tests.support import cluster
 from tests.support.pipeline import Pipeline
 from tests.support.streams import wait_until
@@ -84,8 +84,8 @@ def test_reasons_that_judging_again_cannot_change_are_refused_with_why() -> None
     ],
     ids=" ".join,
 )
-def test_wrong_options_are_told_and_exit_with_2(arguments: list[str], tmp_path: Path) -> None:
-    done = meterline("replay", *arguments, folder=tmp_path)
+def test_wrong_options_are_told_and_exit_with_2(arguments: list[str]) -> None:
+    done = asked("replay", *arguments)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
 

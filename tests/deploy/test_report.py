@@ -22,7 +22,7 @@ from meterline_sinks.clickhouse import ClickHouse
 from meterline_sinks.migrate import migrate
 from tests.api.oracle import Reading, plain
 from tests.api.process import KEY, ApiProcess
-from tests.deploy.running import meterline
+from tests.deploy.running import asked, meterline
 from tests.services.kafka import create_topics
 
 DAYS = ("--from", "2026-11-01", "--to", "2026-11-04")
@@ -215,7 +215,7 @@ def test_something_else_at_the_address_is_said(clickhouse: ClickHouseSettings) -
     ids=["word", "no such day", "empty", "no zone", "no tenant", "week", "nothing"],
 )
 def test_wrong_options_exit_with_2(arguments: list[str]) -> None:
-    done = meterline("report", *arguments)
+    done = asked("report", *arguments)
     assert done.returncode == 2
     assert done.stderr
     assert "Traceback" not in done.stderr

@@ -8,7 +8,7 @@ from meterline_deploy.commands.sql import plain
 from meterline_deploy.ports import free_port
 from meterline_schemas.settings import ClickHouseSettings
 from meterline_sinks.migrate import migrate
-from tests.deploy.running import meterline
+from tests.deploy.running import asked, meterline
 from tests.services.clickhouse import execute
 
 
@@ -104,7 +104,7 @@ def test_a_clickhouse_that_is_away_is_said() -> None:
 
 @pytest.mark.parametrize("arguments", [["  "], ["--format", "CSV; DROP", "SELECT 1"]], ids=["empty", "format"])
 def test_wrong_options_exit_with_2(arguments: list[str]) -> None:
-    assert meterline("sql", *arguments).returncode == 2
+    assert asked("sql", *arguments).returncode == 2
 
 
 def test_a_url_that_is_none_is_said() -> None:

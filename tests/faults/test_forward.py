@@ -30,7 +30,9 @@ def test_events_on_the_wrong_partition_count_once(kafka: str, prefix: str, tmp_p
         streams.check_exact()
 
 
-@pytest.mark.parametrize("place", ["before_begin", "before_commit", "after_commit"])
+@pytest.mark.parametrize(
+    "place", [pytest.param("before_begin", marks=pytest.mark.long), "before_commit", "after_commit"]
+)
 def test_a_kill_around_the_forward_counts_once(kafka: str, prefix: str, tmp_path: Path, place: str) -> None:
     with Streams(kafka, prefix, tmp_path) as streams:
         streams.send(_scattered(streams, 52, 2_000))

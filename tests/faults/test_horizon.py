@@ -35,7 +35,10 @@ def _count(streams: Streams) -> int:
     return sum(cell.count for cell in answers_of_topics(streams.bootstrap, streams.prefix).values())
 
 
-@pytest.mark.parametrize("place", ["", "before_commit", "after_ids", "after_commit"])
+@pytest.mark.parametrize(
+    "place",
+    ["", "after_ids", *(pytest.param(place, marks=pytest.mark.long) for place in ("before_commit", "after_commit"))],
+)
 def test_repeats_inside_and_beyond_the_horizon(kafka: str, prefix: str, tmp_path: Path, place: str) -> None:
     """Same timestamp: counts once at any distance. Another timestamp: once within the horizon, again beyond it."""
     with Streams(kafka, prefix, tmp_path, partitions=1, **SHORT) as streams:

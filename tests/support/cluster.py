@@ -45,6 +45,9 @@ def read_all(bootstrap: str, topic: str, *, isolation: str = "read_committed") -
     consumer.close()
 
 
+_FROZEN = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError._UNKNOWN_PARTITION)
+
+
 def ends(bootstrap: str, topic: str) -> dict[int, int]:
     """The end offset of each partition. A broker that was frozen may not know for a moment that it leads."""
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "tests"})
@@ -56,7 +59,7 @@ def ends(bootstrap: str, topic: str) -> dict[int, int]:
         try:
             found[number] = consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=20)[1]
         except KafkaException as error:
-            if error.args[0].code() != KafkaError.NOT_LEADER_FOR_PARTITION or time.monotonic() > deadline:
+            if error.args[0].code() not in _FROZEN or time.monotonic() > deadline:
                 raise
             time.sleep(0.2)
     consumer.close()
