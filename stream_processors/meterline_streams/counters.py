@@ -151,8 +151,7 @@ class Counters:
         self._reached = max(self._reached, reached)
         if limits is self._limits:
             return
-        anew = self._limits is not None
-        self._limits = limits
+        before, self._limits = self._limits, limits
         self._put_back()
         for scope in {lane.scope for lane, _run in self._gone}:
             for lane in self._lanes_of(scope[:2]).of(scope[2]):
@@ -161,11 +160,13 @@ class Counters:
         for scope in limits.scopes(self._partition):
             for lane in self._lanes_of(scope[:2]).of(scope[2]):
                 self._run_of(lane, self._now)
+        for pair in before.own - limits.own if before is not None else ():
+            for lane in self._lanes_of(pair).of(""):
+                if not lane.runs:  # an own threshold without a limit stood in the place of those for all until now
+                    self._add_run(lane, *lane.watch.calendar.bounds(self._now), known=False)
         for pair in active:
             if pair[1] in limits.metrics_for_all:
                 for lane in self._lanes_of(pair).of(""):
-                    if anew and not lane.runs:  # whatever was deleted may have stood in its place until now
-                        self._add_run(lane, *lane.watch.calendar.bounds(self._now), known=False)
                     self._run_of(lane, self._now)
         self._look_for_due()
 

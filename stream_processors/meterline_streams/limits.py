@@ -55,7 +55,7 @@ class Limits:
 
     def __init__(self, book: Book, partitions: int) -> None:
         self._book = book
-        self._special: set[tuple[str, str]] = set()  # tenants with limits of their own, and the metric
+        self.own: set[tuple[str, str]] = set()  # tenants with limits of their own, and the metric
         self._subjects: dict[tuple[str, str], set[str]] = {}
         self._scopes: dict[int, set[Scope]] = {}
         self._for_all: dict[str, tuple[Watch, ...]] = {}
@@ -76,7 +76,7 @@ class Limits:
             if subject:
                 self._subjects.setdefault((tenant, metric), set()).add(subject)
             else:
-                self._special.add((tenant, metric))
+                self.own.add((tenant, metric))
 
     def _by_event(self, entries: list[Quota | Threshold]) -> frozenset[str]:
         """The metrics whose hours do not say all: of subjects, or where periods begin within an hour."""
@@ -104,7 +104,7 @@ class Limits:
     def watches(self, scope: Scope) -> tuple[Watch, ...]:
         """How a scope is watched; nothing where nothing limits it."""
         tenant, metric, subject = scope
-        if subject or (tenant, metric) in self._special or self._book.tenant(tenant).id == tenant:
+        if subject or (tenant, metric) in self.own or self._book.tenant(tenant).id == tenant:
             return self._watches(scope)
         found = self._for_all.get(metric)
         if found is None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 import pytest
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from meterline_schemas import topics
 from meterline_schemas.catalog import Book, Metric, PartitionCount, Quota, RefusedError, changes
@@ -60,6 +62,39 @@ def test_what_is_refused_changes_nothing(kafka_settings: KafkaSettings) -> None:
     found = store.read()
     assert found.metrics["reviews"].name == ""
     assert list(found.all(Quota)) == []
+
+
+@pytest.mark.parametrize("committed", [True, False])
+def test_a_commit_that_is_answered_neither_way_is_written_once(
+    kafka_settings: KafkaSettings, monkeypatch: pytest.MonkeyPatch, committed: bool
+) -> None:
+    answers = [None, KafkaError.UNKNOWN]
+
+    class Unsure(Producer):  # type: ignore[misc]
+        def commit_transaction(self, *arguments: Any) -> None:
+            code = answers.pop(0) if answers else None
+            if code is None or committed:
+                super().commit_transaction(*arguments)
+            if code is not None:
+                raise KafkaException(KafkaError(code))
+
+    monkeypatch.setattr("meterline_schemas.catalog.store.Producer", Unsure)
+    store = Store(kafka_settings)
+    store.change(lambda book: [(changes.create(book, REVIEWS), False)])
+    decided = 0
+
+    def more(book: Book) -> list[tuple[Metric, bool]]:
+        nonlocal decided
+        decided += 1
+        found = book.metrics["reviews"]
+        return [(changes.update(book, Metric, "reviews", {"description": found.description + "a"}), False)]
+
+    (changed,) = store.change(more)
+    assert store.read().find(Metric, "reviews") == changed
+    assert (changed.version, decided) == (2, 1 if committed else 2)
+    answers[:] = [KafkaError.UNKNOWN]
+    store.change(lambda book: [(changes.delete(book, Metric, "reviews", has_usage=False), True)])
+    assert "reviews" not in {metric.key for metric in store.read().all(Metric)}
 
 
 def test_writers_side_by_side_each_see_what_the_other_wrote(kafka_settings: KafkaSettings) -> None:

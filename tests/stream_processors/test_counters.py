@@ -516,7 +516,6 @@ def test_who_was_shadowed_by_a_threshold_without_a_limit_is_counted_from_the_beg
     stream.checkpoint([event(0, "sum", 90, NOW)])
     assert stream.found() == []
     stream.limits = Limits(book_of(*for_all), 1)
-    stream.counters.begin(stream.limits, 1, NOW, NOW, active=[("t", "sum")])
     stream.checkpoint([event(1, "sum", 1, NOW)], offset=1)
     assert [(c.sum, c.since, c.complete) for c in stream.found()] == [("1", 1, False)]
 

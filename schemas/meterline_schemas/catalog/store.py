@@ -3,14 +3,15 @@
 1. take the turn: a transaction with one id for all writers, which ends whoever held it before;
 2. read the topic to its end;
 3. decide, purely, what to write;
-4. write it, and what is to be told of it, and commit. A writer that lost its turn in between fails here, and nothing
-   of it was written: it begins again.
+4. write it, and what is to be told of it, and commit. A writer that lost its turn in between fails here: it begins
+   again. Whether its commit came through after all, as the broker may answer neither way, step 2 of that tells.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import Final
 
@@ -29,10 +30,32 @@ from meterline_schemas.settings import KafkaSettings
 
 _TIMEOUT: Final = 30.0
 _ATTEMPTS: Final = 10
-_LOST_THE_TURN: Final = {KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PRODUCER_FENCED}
+_LOST_THE_TURN: Final = {
+    KafkaError._FENCED,
+    KafkaError.INVALID_PRODUCER_EPOCH,
+    KafkaError.PRODUCER_FENCED,
+    KafkaError.UNKNOWN,  # "unknown broker error": to a commit that meets the next writer's beginning
+}
 
 Write = tuple[Entry, bool]  # an entry, and whether it is to be deleted
 Decide = Callable[[Book], Sequence[Write]]
+KeyValue = tuple[bytes, bytes | None]
+
+
+class _Change:
+    """What a change wrote with its last attempt, whose outcome nobody knows, and what it returns if it stands."""
+
+    def __init__(self) -> None:
+        self.written: list[KeyValue] = []
+        self.results: list[Entry] = []
+
+    def stands(self, log: Sequence[KeyValue]) -> bool:
+        """Whether the log has it: all of it then. An entry carries its version and time; who is deleted is gone."""
+        entries = [pair for pair in self.written if pair[1] is not None]
+        if entries:
+            return entries[0] in log
+        newest = dict(log)
+        return bool(self.written) and newest.get(self.written[0][0]) is None
 
 
 class Store:
@@ -49,14 +72,7 @@ class Store:
         Raises:
             UnavailableError: Kafka does not answer.
         """
-        book = Book()
-        log = KafkaLog(self._kafka.client(), self._topic, 0, timeout=_TIMEOUT)
-        try:
-            for record in log.read_to_end():
-                book.apply(record.key, record.value)
-        finally:
-            log.close()
-        return book
+        return _book_of(self._read())
 
     def change(self, decide: Decide) -> list[Entry]:
         """Write what ``decide`` makes of the catalog, and return it: acknowledged, with its version and time.
@@ -68,15 +84,20 @@ class Store:
             UnavailableError: Kafka does not answer; whether it was written is to be read.
         """
         with self._lock:
+            change = _Change()
             for attempt in range(_ATTEMPTS):
                 try:
-                    return self._try(decide)
+                    return self._try(decide, change)
                 except KafkaException as error:
                     if error.args[0].code() not in _LOST_THE_TURN or attempt == _ATTEMPTS - 1:
                         raise UnavailableError(f"cannot write {self._topic}: {error.args[0].str()}") from None
         raise AssertionError
 
-    def _try(self, decide: Decide) -> list[Entry]:
+    def _read(self) -> list[KeyValue]:
+        with closing(KafkaLog(self._kafka.client(), self._topic, 0, timeout=_TIMEOUT)) as log:
+            return [(record.key or b"", record.value) for record in log.read_to_end()]
+
+    def _try(self, decide: Decide, change: _Change) -> list[Entry]:
         producer = Producer(
             {
                 **self._kafka.client(),
@@ -87,7 +108,10 @@ class Store:
             }
         )
         producer.init_transactions(_TIMEOUT)
-        book = self.read()
+        log = self._read()
+        if change.stands(log):
+            return change.results
+        book = _book_of(log)
         now = datetime.now(UTC)
         results: list[Entry] = []
         writes: list[tuple[Entry, bool]] = []
@@ -99,17 +123,27 @@ class Store:
             stamped = entry.stamped(1 if before is None else before.version + 1, now)
             results.append(stamped)
             writes.append((stamped, deleted))
+        change.results = results
+        change.written = [(entry.record_key, None if deleted else entry.encode()) for entry, deleted in writes]
         if writes:
             producer.begin_transaction()
+            for key, value in change.written:
+                producer.produce(self._topic, value, key, 0)
             for entry, deleted in writes:
-                producer.produce(self._topic, None if deleted else entry.encode(), entry.record_key, 0)
                 if isinstance(entry, Metric) and book.partitions:
                     told = announcement(entry, deleted=deleted)
                     home = partition_of(told.tenant_id, book.partitions)
-                    key = told.tenant_id.encode()
-                    producer.produce(self._kafka.topic(topics.NOTIFICATIONS), told.encode(), key, home)
+                    tenant = told.tenant_id.encode()
+                    producer.produce(self._kafka.topic(topics.NOTIFICATIONS), told.encode(), tenant, home)
             producer.commit_transaction(_TIMEOUT)
         return results
+
+
+def _book_of(log: Sequence[KeyValue]) -> Book:
+    book = Book()
+    for key, value in log:
+        book.apply(key, value)
+    return book
 
 
 def announcement(metric: Metric, *, deleted: bool) -> Notification:
