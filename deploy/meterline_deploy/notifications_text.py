@@ -34,7 +34,8 @@ def print_one(notification: Shown) -> None:
     fields = {name: notification[name] for name in _FIELDS if notification[name]}
     if notification["usage"] is not None:
         fields["usage"] = f"{notification['usage']} of {notification['limit']} {_percent(notification)}"
-        fields["period"] = f"{notification['period_start']} to {notification['period_end'] or 'ever'}"
+        if notification["period_start"]:  # the other form of an alert has none
+            fields["period"] = f"{notification['period_start']} to {notification['period_end'] or 'ever'}"
     else:
         fields["data"] = json.dumps(notification["data"], ensure_ascii=False)
     console.print(_line(notification["id"]))
