@@ -48,6 +48,7 @@ CLIENTS: Final = {
         "meterline_streams.forward",
         "meterline_streams.partition",
         "meterline_streams.preflight",
+        "meterline_sinks.fatal",
         "meterline_sinks.kafka",
         "meterline_sinks.notifier.kafka",
         "meterline_sinks.notifier.ledger",

@@ -76,7 +76,8 @@ def events_passed_on(kafka: KafkaSettings, seconds: float) -> bool:
     partitions = cluster.topics()[kafka.topic(topics.EVENTS)].partitions
     deadline = time.monotonic() + seconds
     for group in _WAY_OF_EVENTS:
-        while look(kafka, cluster, group, partitions).behind:
+        now = look(kafka, cluster, group, partitions)
+        while replace(now, committed=look(kafka, cluster, group, partitions).committed).behind:
             if time.monotonic() >= deadline:
                 return False
             time.sleep(0.2)

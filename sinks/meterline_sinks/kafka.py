@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from meterline_schemas.errors import ConfigurationError, IntegrityError, UnavailableError
@@ -15,6 +15,7 @@ from meterline_schemas.settings import KafkaSettings
 from meterline_schemas.topics import ACCEPTED, CONFIG, NOTIFICATIONS, REJECTED, SINK_GROUP, TOTALS
 from meterline_sinks.batch import Batch, Partition
 from meterline_sinks.errors import LostRecordsError
+from meterline_sinks.fatal import fatal_error
 from meterline_sinks.settings import SinkSettings
 
 log = logging.getLogger(__name__)
@@ -87,7 +88,11 @@ class Source:
         """
         self._rebalanced = False
         messages = self._consumer.consume(limit, timeout)
-        self._look_for_failure(messages)
+        shut_out = fatal_error(messages)
+        if shut_out is not None:
+            self._failure = _shut_out(shut_out)
+        if self._failure is not None:
+            raise self._failure
         if self._rebalanced:
             # what came with this call may be from before the rebalance or after it: read it again, from the start
             self._start()
@@ -172,15 +177,6 @@ class Source:
     def _start(self) -> None:
         if self.assigned:
             self._consumer.assign([TopicPartition(self._full_names[t], p, o) for (t, p), o in self.committed.items()])
-
-    def _look_for_failure(self, messages: Sequence[Message]) -> None:
-        """That the group has shut this process out is told once, and it may be along with the loss of partitions."""
-        for message in messages:
-            error = message.error()
-            if error is not None and error.code() == KafkaError._FATAL:
-                self._failure = _shut_out(error)
-        if self._failure is not None:
-            raise self._failure
 
     def _fail(self, error: KafkaError, topic: str | None, partition: int) -> None:
         code = error.code()

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
-from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from meterline_schemas.errors import ConfigurationError, IntegrityError, UnavailableError
 from meterline_schemas.settings import KafkaSettings
 from meterline_schemas.topics import NOTIFICATIONS, NOTIFIER_GROUP
+from meterline_sinks.fatal import fatal_error
 from meterline_sinks.notifier.errors import OvertakenError
 
 log = logging.getLogger(__name__)
@@ -85,7 +86,11 @@ class Source:
             UnavailableError: Kafka does not let it read.
         """
         messages = self._consumer.consume(limit, timeout)
-        self._look_for_failure(messages)
+        shut_out = fatal_error(messages)
+        if shut_out is not None:
+            self._failure = _shut_out(shut_out)
+        if self._failure is not None:
+            raise self._failure
         if self._dealt is not None:
             self._start(self._dealt)  # what came with this call may be from before: it is read again
             self._dealt = None
@@ -177,15 +182,6 @@ class Source:
             )  # fmt: skip
             return int(low)
         return offset
-
-    def _look_for_failure(self, messages: Sequence[Message]) -> None:
-        """That the group has shut this process out is told once, and it may be along with the loss of partitions."""
-        for message in messages:
-            error = message.error()
-            if error is not None and error.code() == KafkaError._FATAL:
-                self._failure = _shut_out(error)
-        if self._failure is not None:
-            raise self._failure
 
     def _fail(self, error: KafkaError, partition: int) -> None:
         code = error.code()
