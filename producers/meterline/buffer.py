@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
-from meterline.records import Line
+from meterline.errors import BufferFullError
+from meterline.limits import Limits
+from meterline.records import Batch, Line, Record
+from meterline.reports import Problem
 
 
 @dataclass(frozen=True)
 class Stats:
-    """Events since this process made the producer: ``tracked == acknowledged + failed + dropped + pending``, always.
+    """Events since this process made the producer.
 
-    ``acknowledged``: Kafka holds it. ``failed``: given up, Kafka may or may not hold it. ``dropped``: never sent,
-    the buffer was full or the producer closed. ``pending``: on its way.
+    ``tracked + recovered == acknowledged + failed + dropped + pending``, always. ``recovered``: found in the spool,
+    left by a process that ended. ``acknowledged``: Meterline holds it. ``failed``: given up, Meterline may or may not
+    hold it. ``dropped``: never sent, there was no room or the producer was closed. ``pending``: on its way, or in the
+    spool.
     """
 
     tracked: int = 0
@@ -22,69 +29,95 @@ class Stats:
     failed: int = 0
     dropped: int = 0
     pending: int = 0
+    recovered: int = 0
 
 
-class Buffer:
+class Buffer(ABC):
     """Lines that wait for the sender, and the counts of all. Any thread may call any of it."""
 
-    def __init__(self, max_events: int, max_bytes: int) -> None:
+    def __init__(self, limits: Limits) -> None:
         # re-entrant: a signal handler may track while the thread that it interrupts does
         self._lock = threading.RLock()
-        self._settled = threading.Condition(self._lock)
+        self._changed = threading.Condition(self._lock)
         self._wake = threading.Event()
-        self._max_events = max_events
-        self._max_bytes = max_bytes
-        self._lines: list[Line] = []
-        self._bytes = 0
-        self._tracked = self._acknowledged = self._failed = self._dropped = self._pending = 0
+        self._limits = limits
+        self._tracked = self._recovered = self._acknowledged = self._failed = self._dropped = self._pending = 0
+        self._under_way = 0
         self._asleep = self._given_up = False
+        self._wait_for_room = 0
         self.closed = False
 
-    def put(self, line: Line) -> None:
-        """Take a line, or count it as dropped where there is no room. Never waits for more than another ``put``."""
+    def put(self, line: Line) -> bool:
+        """Take a line; False where it was dropped, and counted as such.
+
+        Raises:
+            BufferFullError: there is no room, and ``when_full`` is ``raise``.
+        """
         with self._lock:
             self._tracked += 1
-            if self.closed or self._pending >= self._max_events or self._bytes + line[2] > self._max_bytes:
+            if self.closed or not (self._add(line) or self._add_late(line)):
                 self._dropped += 1
-                return
-            self._lines.append(line)
+                if self._limits.when_full == "raise":
+                    raise BufferFullError(self.why_dropped())
+                return False
             self._pending += 1
-            self._bytes += line[2]
             if self._asleep:
                 self._asleep = False
                 self._wake.set()
+            return True
 
-    def take(self) -> list[Line]:
-        """All lines that wait. They stay pending until ``settle``."""
-        with self._lock:
-            lines, self._lines = self._lines, []
-            return lines
+    @abstractmethod
+    def _add(self, line: Line) -> bool:
+        """Keep a line, or say that there is no room. Called with the lock held."""
+
+    def why_dropped(self) -> str:
+        """What to say of events that were dropped last."""
+        return "the producer is closed" if self.closed else self._full()
+
+    @abstractmethod
+    def _full(self) -> str:
+        """Why there is no room."""
+
+    @abstractmethod
+    def take(self) -> Batch | None:
+        """Lines to be sent now, None if there are none. They stay pending until they are settled."""
+
+    @abstractmethod
+    def _settled(self, record: Record) -> None:
+        """A record's lines need not be kept any longer. Called with the lock held."""
+
+    @abstractmethod
+    def give_up(self) -> int:
+        """The producer closes: how many events will not be sent by it."""
+
+    @property
+    @abstractmethod
+    def place(self) -> str:
+        """Where the events wait, for a message."""
+
+    def care(self) -> list[Problem]:
+        """What is to be done once in a while, by the sender's thread; what went wrong in it."""
+        return []
+
+    def abandon(self) -> None:  # noqa: B027
+        """Let go of what belongs to the parent process: this is its child."""
 
     def waiting(self) -> int:
-        return len(self._lines)
+        """How many were not taken yet."""
+        return self._pending - self._under_way
 
-    def settle(self, events: int, size: int, *, acknowledged: bool) -> None:
-        """The outcome of lines that were taken."""
-        with self._settled:
+    def settle(self, record: Record, failed: int = 0) -> None:
+        """A record was answered for good: all its events are acknowledged, but for ``failed`` of them."""
+        with self._lock:
             if self._given_up:
                 return
-            if acknowledged:
-                self._acknowledged += events
-            else:
-                self._failed += events
-            self._pending -= events
-            self._bytes -= size
-            if self._pending == 0:
-                self._settled.notify_all()
-
-    def give_up(self) -> int:
-        """Count all that is pending as failed, whatever becomes of it; how many that was."""
-        with self._settled:
-            events, self._pending, self._bytes, self._lines = self._pending, 0, 0, []
-            self._failed += events
-            self._given_up = True
-            self._settled.notify_all()
-            return events
+            self._acknowledged += record.events - failed
+            self._failed += failed
+            self._pending -= record.events
+            self._under_way -= record.events
+            self._settled(record)
+            if self._pending == 0 or self._wait_for_room:
+                self._changed.notify_all()
 
     def sleep_while_empty(self, timeout: float) -> None:
         """Return at once while anything is pending, else at the next ``put``, ``wake`` or after ``timeout`` seconds."""
@@ -100,15 +133,75 @@ class Buffer:
 
     def wait_until_settled(self, timeout: float) -> int:
         """Wait until nothing is pending, at most ``timeout`` seconds; how many events still are."""
-        deadline = time.monotonic() + timeout
-        with self._settled:
-            while self._pending:
-                remaining = deadline - time.monotonic()
-                if remaining <= 0:
-                    break
-                self._settled.wait(remaining)
+        with self._changed:
+            self._changed.wait_for(self._is_settled, timeout)
             return self._pending
+
+    def _is_settled(self) -> bool:
+        return not self._pending
 
     def stats(self) -> Stats:
         with self._lock:
-            return Stats(self._tracked, self._acknowledged, self._failed, self._dropped, self._pending)
+            return Stats(self._tracked, self._acknowledged, self._failed, self._dropped, self._pending, self._recovered)
+
+    def _add_late(self, line: Line) -> bool:
+        """Add a line once there is room, if that is soon. In the thread of an event loop it is never waited for."""
+        if not self._limits.wait_seconds or _in_event_loop():
+            return False
+        deadline = time.monotonic() + self._limits.wait_seconds
+        self._wait_for_room += 1
+        try:
+            while (remaining := deadline - time.monotonic()) > 0:
+                self._changed.wait(remaining)
+                if self.closed:
+                    return False
+                if self._add(line):
+                    return True
+            return False
+        finally:
+            self._wait_for_room -= 1
+
+
+class MemoryBuffer(Buffer):
+    """Lines in the memory of this process."""
+
+    place = "memory"
+
+    def __init__(self, limits: Limits) -> None:
+        super().__init__(limits)
+        self._lines: list[Line] = []
+        self._bytes = 0
+
+    def _add(self, line: Line) -> bool:
+        if self._pending >= self._limits.max_events or self._bytes + line[2] > self._limits.max_bytes:
+            return False
+        self._lines.append(line)
+        self._bytes += line[2]
+        return True
+
+    def _full(self) -> str:
+        limits = self._limits
+        return f"{self._pending:,} events wait in memory, at most {limits.max_events:,} and {limits.max_bytes:,} bytes"
+
+    def take(self) -> Batch | None:
+        with self._lock:
+            lines, self._lines = self._lines, []
+            self._under_way += len(lines)
+            return Batch(lines, len(lines)) if lines else None
+
+    def _settled(self, record: Record) -> None:
+        self._bytes -= record.size
+
+    def give_up(self) -> int:
+        """Count all that is pending as failed, whatever becomes of it; how many that was."""
+        with self._lock:
+            events, self._pending, self._bytes, self._lines = self._pending, 0, 0, []
+            self._failed += events
+            self._given_up = True
+            self._changed.notify_all()
+            return events
+
+
+def _in_event_loop() -> bool:
+    asyncio = sys.modules.get("asyncio")
+    return asyncio is not None and asyncio._get_running_loop() is not None

@@ -7,40 +7,46 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any
 
-from meterline.buffer import Buffer, Stats
-from meterline.connection import check, client_settings
+from meterline.buffer import Buffer, MemoryBuffer, Stats
+from meterline.destination import destination
 from meterline.encoding import Quantity, check_size, line_of, line_of_event, name_text, time_text
 from meterline.limits import Limits
+from meterline.many import Outcome, track_many
 from meterline.marks import marks
 from meterline.reports import Problem, Reporter
 from meterline.sender import Sender
+from meterline.spool import Spool
 from meterline_schemas.event import UsageEvent
-from meterline_schemas.topics import EVENTS
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 _open: set[UsageProducer] = set()
 _orphans: list[object] = []  # clients of the parent process: a child must neither use nor free them
 
 
 class UsageProducer:
-    """Sends usage events to Kafka without ever waiting for it.
+    """Sends usage events to Kafka, or to the HTTP API, without ever waiting for it.
 
     One per app is right: any thread may use it, and after a fork the child gets a connection, a buffer and counts of
-    its own with its first ``track``. Nothing is opened before the first ``track`` of a process. Events that Kafka
-    does not take yet wait in memory, within ``limits``; beyond them they are dropped, counted in ``stats`` and told to
-    the log and ``on_error``. A process that ends normally sends what waits (``exit_seconds``); one that is killed
-    loses it: what must not be lost goes through ``flush`` before it is confirmed to others.
+    its own with its first ``track``. Nothing is opened before the first ``track`` of a process. Events that are not
+    acknowledged yet wait in memory, or in a ``spool`` on disk, within ``limits``; beyond them they are dropped, counted
+    in ``stats`` and told to the log and ``on_error``. A process that ends normally sends what waits (``exit_seconds``).
+    One that is killed loses what waits in memory; what is in the spool is sent by whoever uses the folder next.
 
     ``bootstrap_servers``, ``kafka_config`` (further librdkafka properties) and ``topic_prefix`` default to
-    ``METERLINE_KAFKA``, ``METERLINE_KAFKA_CONFIG`` and ``METERLINE_TOPIC_PREFIX``. ``source`` names the app on every
-    event. ``on_error`` is called by the background thread.
+    ``METERLINE_KAFKA``, ``METERLINE_KAFKA_CONFIG`` and ``METERLINE_TOPIC_PREFIX``; the API's ``url`` and ``api_key``
+    to ``METERLINE_API_URL`` and ``METERLINE_API_KEY``. Kafka is used unless only the API is named. ``spool`` is a folder
+    or a ``Spool``, by default ``METERLINE_SPOOL``. ``source`` names the app on every event. ``on_error`` is called by
+    the background thread.
 
     Raises:
-        ConfigurationError: how to reach Kafka is missing, or librdkafka does not take it.
+        ConfigurationError: how to reach Meterline is missing or wrong, or the spool cannot be written.
     """
 
     def __init__(
@@ -50,25 +56,36 @@ class UsageProducer:
         source: str | None = None,
         kafka_config: Mapping[str, Any] | None = None,
         topic_prefix: str | None = None,
+        url: str | None = None,
+        api_key: str | None = None,
         limits: Limits | None = None,
+        spool: Spool | str | os.PathLike[str] | None = None,
         on_error: Callable[[Problem], None] | None = None,
     ) -> None:
         self._limits = limits or Limits()
-        self._client = client_settings(bootstrap_servers, kafka_config)
-        prefix = os.environ.get("METERLINE_TOPIC_PREFIX", "") if topic_prefix is None else topic_prefix
-        self._topic = prefix + EVENTS
+        self._connect = destination(bootstrap_servers, kafka_config, topic_prefix, url, api_key, self._limits)
         self._source = source
         self._on_error = on_error
         if source is not None:
             name_text("source", source)
-        check(self._client, **self._limits.queue())
+        spool = spool or os.environ.get("METERLINE_SPOOL") or None
+        self._spool = spool if spool is None or isinstance(spool, Spool) else Spool(spool)
+        if self._spool is not None:
+            self._spool.check()
         self._set_up()
         _open.add(self)
 
     def _set_up(self) -> None:
-        self._buffer = Buffer(self._limits.max_events, self._limits.max_bytes)
+        self._buffer = self._make_buffer()
         self._sender: Sender | None = None
         self._starting = threading.Lock()
+
+    def _make_buffer(self) -> Buffer:
+        if self._spool is None:
+            return MemoryBuffer(self._limits)
+        from meterline.spool.buffer import SpoolBuffer  # needs file locks, which not every system has
+
+        return SpoolBuffer(self._limits, self._spool)
 
     def track(
         self,
@@ -124,18 +141,45 @@ class UsageProducer:
             self._start()
         return event.id
 
+    def track_many(
+        self,
+        events: Iterable[Mapping[str, Any]],
+        *,
+        tenant_id: str | None = None,
+        metric: str | None = None,
+    ) -> list[Outcome]:
+        """Take many events; an outcome for each, in order. One that cannot be taken does not hold up the others.
+
+        Each is a mapping of the arguments of ``track``; ``tenant_id`` and ``metric`` are for those without their own.
+        """
+        return track_many(self.track, events, tenant_id, metric)
+
     def stats(self) -> Stats:
         """Counts of this process."""
         return self._buffer.stats()
 
     def flush(self, timeout: float = 10.0) -> int:
-        """Send all that is pending and wait for Kafka's answer, at most ``timeout`` seconds; how many still wait."""
+        """Send all that is pending and wait for the answers, at most ``timeout`` seconds; how many still wait.
+
+        With a spool that includes what processes that ended left behind in it.
+        """
+        if self._sender is None and self._spool is not None:
+            self._start()
         if self._sender is not None:
             self._sender.hurry()
         return self._buffer.wait_until_settled(timeout)
 
+    async def aflush(self, timeout: float = 10.0) -> int:
+        """``flush`` without holding up the event loop."""
+        import asyncio
+
+        return await asyncio.to_thread(self.flush, timeout)
+
     def close(self, timeout: float = 10.0) -> int:
-        """Flush and end; how many events are given up (counted as failed). What is tracked later is dropped."""
+        """Flush and end; how many events were not acknowledged. What is tracked later is dropped.
+
+        Those that are in the spool stay pending and are sent by whoever uses it next; others are counted as failed.
+        """
         self._buffer.closed = True
         _open.discard(self)
         sender = self._sender
@@ -145,13 +189,21 @@ class UsageProducer:
         self.flush(timeout)
         sender.stop()
         sender.join(max(0.5, deadline - time.monotonic()))
-        given_up = self._buffer.give_up()
-        if given_up:
-            detail = f"Kafka did not acknowledge them within {timeout:g} s of closing"
+        left, place = self._buffer.give_up(), self._buffer.place
+        if left:
             reports = Reporter(self._on_error, 0)
-            reports.add(Problem("failed", given_up, detail))
+            if self._spool is None:
+                reports.add(Problem("failed", left, f"they were not acknowledged within {timeout:g} s of closing"))
+            else:
+                reports.add(Problem("broker", 0, f"{left} usage events stay in {place} and are sent from there later"))
             reports.tell()
-        return given_up
+        return left
+
+    async def aclose(self, timeout: float = 10.0) -> int:
+        """``close`` without holding up the event loop."""
+        import asyncio
+
+        return await asyncio.to_thread(self.close, timeout)
 
     def __enter__(self) -> Self:
         return self
@@ -161,17 +213,20 @@ class UsageProducer:
     ) -> None:
         self.close()
 
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
     def _start(self) -> None:
         with self._starting:
             if self._sender is not None or self._buffer.closed:
                 return
-            sender = Sender(
-                self._buffer,
-                self._client,
-                self._topic,
-                self._limits,
-                Reporter(self._on_error, self._limits.report_seconds),
-            )
+            reports = Reporter(self._on_error, self._limits.report_seconds)
+            sender = Sender(self._buffer, self._connect, self._limits, reports)
             try:
                 sender.start()
             except RuntimeError:
@@ -185,6 +240,7 @@ class UsageProducer:
     def _after_fork(self) -> None:
         if self._sender is not None:
             _orphans.append(self._sender)
+        self._buffer.abandon()
         self._set_up()
 
 

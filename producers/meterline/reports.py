@@ -15,9 +15,9 @@ _logger: Final = logging.getLogger("meterline")
 class Problem:
     """``events`` were ``dropped`` or ``failed`` since the last report of that kind.
 
-    ``broker``: none were yet, but Kafka is away or refuses."""
+    ``broker``: none were yet, but Kafka (or the API) is away or refuses. ``spool``: none were, but the disk refuses."""
 
-    kind: Literal["dropped", "failed", "broker"]
+    kind: Literal["dropped", "failed", "broker", "spool"]
     events: int
     detail: str
 

@@ -1,56 +1,39 @@
-"""The background thread of a producer: takes lines from the buffer, sends them, counts what Kafka answers."""
+"""The background thread of a producer: takes lines from the buffer, sends them, counts what is answered."""
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
-from functools import partial
-from typing import Any, Final
-
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from typing import Final
 
 from meterline.buffer import Buffer
-from meterline.connection import connect, count_partitions
 from meterline.limits import Limits
 from meterline.records import Record, into_records
 from meterline.reports import Problem, Reporter
+from meterline.transport import Answer, Connect, Transport
 from meterline_schemas.errors import MeterlineError, UnavailableError
 
-# Kafka will say the same next time. Everything else is sent again: an id counts once however often it arrives.
-_PERMANENT: Final = frozenset(
-    {
-        KafkaError.MSG_SIZE_TOO_LARGE,
-        KafkaError.INVALID_RECORD,
-        KafkaError.TOPIC_AUTHORIZATION_FAILED,
-        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
-        KafkaError._UNKNOWN_PARTITION,
-    }
-)
-_IDLE = 1.0  # seconds between looks at an empty buffer
-_METADATA_TIMEOUT = 2.0
+_logger: Final = logging.getLogger("meterline")
+_IDLE: Final = 1.0  # seconds between looks at an empty buffer
 
 
 class Sender(threading.Thread):
-    """Sends until ``stop``. Owns the Kafka client: nothing else touches it."""
+    """Sends until ``stop``. Owns the transport: nothing else touches it."""
 
-    def __init__(
-        self, buffer: Buffer, client: Mapping[str, Any], topic: str, limits: Limits, reports: Reporter
-    ) -> None:
+    def __init__(self, buffer: Buffer, connect: Connect, limits: Limits, reports: Reporter) -> None:
         super().__init__(name="meterline-sender", daemon=True)
         self._buffer = buffer
-        self._client = client
-        self._topic = topic
+        self._connect = connect
         self._limits = limits
         self._reports = reports
-        self._again: deque[Record] = deque()
+        self._queue: deque[Record] = deque()  # to be sent, or sent again
         self._stopping = False
         self._hurry = False
-        self._fatal = ""
-        self._partitions = 0
+        self._due = 0.0
         self._dropped = 0
-        self.producer: Producer | None = None
+        self.transport: Transport | None = None
 
     def hurry(self) -> None:
         """Send what waits without waiting for more."""
@@ -64,99 +47,68 @@ class Sender(threading.Thread):
 
     def run(self) -> None:
         try:
-            self._send_for_ever()
+            self.transport = self._connect(self._answered)
+            while not self._stopping:
+                self._survive(self.transport)
+            self.transport.close()
         except MeterlineError as error:  # settings that were right when the producer was made
             self._reports.add(Problem("failed", self._buffer.give_up(), str(error)))
-        self._report_drops()
+        self._report()
         self._reports.tell(everything=True)
 
-    def _send_for_ever(self) -> None:
-        producer = self._connect()
-        due = 0.0
-        while not self._stopping:
-            self._buffer.sleep_while_empty(_IDLE)
-            if not self._partitions:
-                self._learn_partitions(producer)
-            if self._fatal:
-                producer = self._reconnect(producer)
-            now = time.monotonic()
-            waiting = self._buffer.waiting()
-            if self._partitions and (
-                now >= due or self._hurry or waiting >= self._limits.batch_events * self._partitions
-            ):
-                self._send(producer)
-                due = now + self._limits.batch_seconds
-            producer.poll(max(0.0, min(due - time.monotonic(), self._limits.batch_seconds)))
-            self._report_drops()
-            self._reports.tell()
-        producer.poll(0)
-
-    def _connect(self) -> Producer:
-        limits = self._limits
-        self.producer = connect(
-            self._client,
-            on_fatal=self._on_fatal,
-            # no time limit: what Kafka does not take waits in the buffer, whose bound is the limit
-            **{"message.timeout.ms": 0, **limits.queue()},
-        )
-        return self.producer
-
-    def _learn_partitions(self, producer: Producer) -> None:
+    def _survive(self, transport: Transport) -> None:
         try:
-            self._partitions = count_partitions(producer, self._topic, _METADATA_TIMEOUT)
+            self._turn(transport)
+        except MeterlineError:
+            raise
+        except Exception:  # a defect of ours: whatever it is, the events that wait are still to be sent
+            _logger.exception("sending usage events goes on after a defect of the SDK")
+            time.sleep(_IDLE)
+
+    def _turn(self, transport: Transport) -> None:
+        self._report()
+        self._reports.tell()
+        self._buffer.sleep_while_empty(_IDLE)
+        try:
+            transport.reach()
         except UnavailableError as error:
-            detail = f"{error}; {self._buffer.stats().pending} usage events wait in memory"
+            detail = f"{error}; {self._buffer.stats().pending} usage events wait in {self._buffer.place}"
             self._reports.add(Problem("broker", 0, detail))
+        if transport.partitions and (time.monotonic() >= self._due or self._hurry or self._enough_waits(transport)):
+            self._send(transport)
+            self._due = time.monotonic() + self._limits.batch_seconds
+        transport.poll(max(0.0, min(self._due - time.monotonic(), self._limits.batch_seconds)))
 
-    def _send(self, producer: Producer) -> None:
+    def _send(self, transport: Transport) -> None:
         self._hurry = False
-        again, self._again = self._again, deque()
-        lines = self._buffer.take()
-        new = into_records(lines, self._partitions, self._limits.batch_events, self._limits.batch_bytes)
-        records = deque((*again, *new))
-        while records:
-            record = records[0]
-            try:
-                producer.produce(
-                    self._topic,
-                    value=record.value,
-                    partition=record.partition,
-                    on_delivery=partial(self._on_delivery, record),
-                )
-            except BufferError:  # librdkafka is full: keep the rest for the next turn
-                self._again.extend(records)
+        while True:
+            batch = self._buffer.take()
+            if batch is not None:
+                self._queue.extend(into_records(batch, transport.partitions, transport.max_events, transport.max_bytes))
+                batch.lines = []
+            for _ in range(len(self._queue)):
+                if not transport.send(self._queue[0]):  # no room: the rest stays for the next turn
+                    return
+                self._queue.popleft()
+            if batch is None or not self._enough_waits(transport):
                 return
-            except KafkaException as error:
-                self._answer(record, error.args[0])
-            records.popleft()
+            transport.poll(0)
 
-    def _on_delivery(self, record: Record, error: KafkaError | None, _message: Message) -> None:
-        if error is None:
-            self._buffer.settle(record.events, record.size, acknowledged=True)
+    def _enough_waits(self, transport: Transport) -> bool:
+        return self._buffer.waiting() >= transport.max_events * transport.partitions
+
+    def _answered(self, record: Record, answer: Answer) -> None:
+        if answer.again:
+            self._queue.append(record)
         else:
-            self._answer(record, error)
+            self._buffer.settle(record, answer.failed)
+        if answer.detail:
+            self._reports.add(Problem("failed" if answer.failed else "broker", answer.failed, answer.detail))
 
-    def _answer(self, record: Record, error: KafkaError) -> None:
-        if error.code() in _PERMANENT:
-            self._buffer.settle(record.events, record.size, acknowledged=False)
-            self._reports.add(Problem("failed", record.events, f"Kafka refused them: {error.str()}"))
-        else:
-            self._again.append(record)
-            self._reports.add(Problem("broker", 0, f"sending usage events again: {error.str()}"))
-
-    def _on_fatal(self, text: str) -> None:
-        self._fatal = text
-
-    def _reconnect(self, producer: Producer) -> Producer:
-        """A new client in place of one that gave up; what the old one held comes back as failed and is sent again."""
-        self._reports.add(Problem("broker", 0, f"connecting to Kafka anew: {self._fatal}"))
-        producer.purge()
-        producer.flush(1.0)
-        self._fatal = ""
-        return self._connect()
-
-    def _report_drops(self) -> None:
+    def _report(self) -> None:
+        for problem in self._buffer.care():
+            self._reports.add(problem)
         dropped = self._buffer.stats().dropped
         if dropped > self._dropped:
-            self._reports.add(Problem("dropped", dropped - self._dropped, "the buffer was full or the producer closed"))
+            self._reports.add(Problem("dropped", dropped - self._dropped, self._buffer.why_dropped()))
             self._dropped = dropped

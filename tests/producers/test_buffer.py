@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meterline.buffer import Buffer, Stats
+from meterline.buffer import Buffer, MemoryBuffer, Stats
+from meterline.errors import BufferFullError
+from meterline.limits import Limits
+from meterline.records import Batch, Record
+
+
+def buffer(max_events: int, max_bytes: int, **more: object) -> MemoryBuffer:
+    return MemoryBuffer(Limits(max_events=max_events, max_bytes=max_bytes, **more))  # type: ignore[arg-type]
+
+
+def all_of(batch: Batch | None) -> Record:
+    """One record of all the lines."""
+    assert batch is not None
+    return Record(0, b"", len(batch.lines), sum(size for _tenant, _text, size in batch.lines), batch)
 
 
 def balanced(stats: Stats) -> bool:
@@ -19,78 +34,130 @@ def balanced(stats: Stats) -> bool:
 def test_what_exceeds_either_limit_is_dropped_and_counted(
     sizes: list[int], max_events: int, max_bytes: int, acknowledged: bool
 ) -> None:
-    buffer = Buffer(max_events, max_bytes)
+    lines = buffer(max_events, max_bytes)
     held: list[int] = []
-    dropped = 0
     for size in sizes:
-        if len(held) < max_events and sum(held) + size <= max_bytes:
-            held.append(size)
-        else:
-            dropped += 1
-        buffer.put(("t", "x", size))
-        assert balanced(buffer.stats())
-    assert buffer.stats() == Stats(tracked=len(sizes), dropped=dropped, pending=len(held))
-    assert [size for _tenant, _text, size in buffer.take()] == held
-    buffer.settle(len(held), sum(held), acknowledged=acknowledged)
-    expected = Stats(len(sizes), *((len(held), 0) if acknowledged else (0, len(held))), dropped, 0)
-    assert buffer.stats() == expected
+        fits = len(held) < max_events and sum(held) + size <= max_bytes
+        held += [size] if fits else []
+        assert lines.put(("t", "x", size)) is fits
+        assert balanced(lines.stats())
+    dropped = len(sizes) - len(held)
+    assert lines.stats() == Stats(tracked=len(sizes), dropped=dropped, pending=len(held))
+    batch = lines.take()
+    if not held:
+        assert batch is None
+        return
+    assert batch is not None
+    assert [size for _tenant, _text, size in batch.lines] == held
+    lines.settle(all_of(batch), 0 if acknowledged else len(held))
+    assert lines.stats() == Stats(len(sizes), *((len(held), 0) if acknowledged else (0, len(held))), dropped, 0)
 
 
 def test_room_comes_back_only_when_an_outcome_is_known() -> None:
-    buffer = Buffer(1, 100)
-    buffer.put(("t", "x", 1))
-    buffer.take()
-    buffer.put(("t", "y", 1))
-    assert buffer.stats().dropped == 1
-    buffer.settle(1, 1, acknowledged=True)
-    buffer.put(("t", "z", 1))
-    assert buffer.stats() == Stats(tracked=3, acknowledged=1, dropped=1, pending=1)
+    lines = buffer(1, 100)
+    lines.put(("t", "x", 1))
+    record = all_of(lines.take())
+    lines.put(("t", "y", 1))
+    assert lines.stats().dropped == 1
+    lines.settle(record)
+    lines.put(("t", "z", 1))
+    assert lines.stats() == Stats(tracked=3, acknowledged=1, dropped=1, pending=1)
+
+
+def test_a_record_may_fail_in_part() -> None:
+    lines = buffer(10, 100)
+    for _ in range(5):
+        lines.put(("t", "x", 1))
+    lines.settle(all_of(lines.take()), 2)
+    assert lines.stats() == Stats(tracked=5, acknowledged=3, failed=2)
 
 
 def test_an_outcome_after_giving_up_changes_nothing() -> None:
-    buffer = Buffer(10, 100)
-    buffer.put(("t", "x", 1))
-    buffer.take()
-    assert buffer.give_up() == 1
-    buffer.settle(1, 1, acknowledged=True)
-    assert buffer.stats() == Stats(tracked=1, failed=1)
+    lines = buffer(10, 100)
+    lines.put(("t", "x", 1))
+    record = all_of(lines.take())
+    assert lines.give_up() == 1
+    lines.settle(record)
+    assert lines.stats() == Stats(tracked=1, failed=1)
+
+
+def test_who_asked_to_be_told_is_told() -> None:
+    lines = buffer(1, 100, when_full="raise")
+    lines.put(("t", "x", 1))
+    with pytest.raises(BufferFullError, match="at most 1 "):
+        lines.put(("t", "x", 1))
+    assert lines.stats() == Stats(tracked=2, dropped=1, pending=1)
+
+
+def test_an_event_may_wait_for_room() -> None:
+    lines = buffer(1, 100, wait_seconds=60)
+    lines.put(("t", "x", 1))
+    record = all_of(lines.take())
+    taken: list[bool] = []
+    waits = threading.Thread(target=lambda: taken.append(lines.put(("t", "y", 1))))
+    waits.start()
+    deadline = time.monotonic() + 10
+    while not lines._wait_for_room and time.monotonic() < deadline:
+        time.sleep(0.001)
+    assert taken == []
+    lines.settle(record)
+    waits.join(10)
+    assert taken == [True]
+    assert lines.stats() == Stats(tracked=2, acknowledged=1, pending=1)
+
+
+def test_an_event_that_waited_in_vain_is_dropped() -> None:
+    lines = buffer(1, 100, wait_seconds=0.01)
+    lines.put(("t", "x", 1))
+    assert lines.put(("t", "y", 1)) is False
+    assert lines.stats() == Stats(tracked=2, dropped=1, pending=1)
+
+
+def test_an_event_loop_is_never_held_up() -> None:
+    lines = buffer(1, 100, wait_seconds=3_600)
+    lines.put(("t", "x", 1))
+
+    async def track() -> bool:
+        return lines.put(("t", "y", 1))
+
+    assert asyncio.run(track()) is False
 
 
 def test_a_sleeping_sender_wakes_at_the_first_event() -> None:
-    buffer = Buffer(10, 100)
+    lines: Buffer = buffer(10, 100)
     woken = threading.Event()
 
     def sleep() -> None:
-        buffer.sleep_while_empty(60)
+        lines.sleep_while_empty(60)
         woken.set()
 
     threading.Thread(target=sleep, daemon=True).start()
     deadline = time.monotonic() + 10
-    while not buffer._asleep and time.monotonic() < deadline:
+    while not lines._asleep and time.monotonic() < deadline:
         time.sleep(0.001)
     assert not woken.is_set()
-    buffer.put(("t", "x", 1))
+    lines.put(("t", "x", 1))
     assert woken.wait(10)
 
 
 def test_waiting_ends_at_its_deadline_and_says_what_is_left() -> None:
-    buffer = Buffer(10, 100)
-    buffer.put(("t", "x", 1))
-    assert buffer.wait_until_settled(0.01) == 1
-    buffer.settle(1, 1, acknowledged=True)
-    assert buffer.wait_until_settled(60) == 0
+    lines = buffer(10, 100)
+    lines.put(("t", "x", 1))
+    assert lines.wait_until_settled(0.01) == 1
+    lines.settle(all_of(lines.take()))
+    assert lines.wait_until_settled(60) == 0
 
 
 def test_threads_lose_no_count() -> None:
-    buffer = Buffer(5_000, 10**9)
+    lines = buffer(5_000, 10**9)
 
     def work() -> None:
         for _ in range(2_000):
-            buffer.put(("t", "x", 1))
+            lines.put(("t", "x", 1))
 
     threads = [threading.Thread(target=work) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert buffer.stats() == Stats(tracked=16_000, dropped=11_000, pending=5_000)
+    assert lines.stats() == Stats(tracked=16_000, dropped=11_000, pending=5_000)

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from meterline import ConfigurationError, InvalidUsageError, Limits, Problem, Stats, UsageProducer
+from meterline.kafka_transport import KafkaTransport
 from meterline_schemas.partitioning import partition_of
 from tests.producers.reading import create_topic, events, records
 from tests.services.kafka import Broker
@@ -193,9 +194,11 @@ def test_a_client_that_gave_up_is_replaced_and_nothing_is_lost(broker: Broker, p
         producer.flush(0.3)
         sender = producer._sender
         assert sender is not None
-        client = sender.producer
-        sender._on_fatal("as librdkafka would say")
-        wait_until(lambda: sender.producer is not client, 30, "the client is replaced")
+        transport = sender.transport
+        assert isinstance(transport, KafkaTransport)
+        client = transport.producer
+        transport._on_fatal("as librdkafka would say")
+        wait_until(lambda: transport.producer is not client, 30, "the client is replaced")
         broker.resume()
         assert producer.flush(60) == 0
         assert producer.stats() == Stats(tracked=51, acknowledged=51)

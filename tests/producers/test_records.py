@@ -7,7 +7,7 @@ from collections import defaultdict
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meterline.records import Line, into_records
+from meterline.records import Batch, Line, into_records
 from meterline_schemas.partitioning import partition_of
 
 tenants = st.sampled_from([f"tenant-{n}" for n in range(9)])
@@ -25,7 +25,7 @@ def test_records_hold_every_line_once_and_in_order(
     lines: list[Line], partitions: int, max_events: int, max_bytes: int
 ) -> None:
     found: dict[int, list[str]] = defaultdict(list)
-    for record in into_records(lines, partitions, max_events, max_bytes):
+    for record in into_records(Batch(lines, len(lines)), partitions, max_events, max_bytes):
         texts = record.value.decode().split("\n")
         assert len(texts) == record.events <= max_events
         assert sum(len(text.encode()) for text in texts) == record.size

@@ -1,0 +1,192 @@
+"""A file of the spool: a head that says how far everything in it is delivered, then lines ``<tenant_id>TAB<event>``.
+
+Its producer holds a lock on it for as long as it lives. The kernel lets go of the lock when the process dies, however
+it does: then another producer may take the file over and send the rest. An append is one ``write``: once that returned,
+the event is the operating system's and outlives the process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import secrets
+import time
+from collections import deque
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from meterline.records import Batch, Line
+
+SUFFIX: Final = ".events"
+_HEAD: Final = len(b"%020d\n" % 0)
+_READ_BYTES: Final = 512 * 1024  # more than a line may have
+
+_parse: Final = msgspec.json.Decoder(msgspec.Raw).decode
+
+
+class Segment:
+    """Not safe to share between threads: the buffer that it belongs to has a lock."""
+
+    def __init__(self, path: Path, fd: int, *, foreign: bool) -> None:
+        self.path = path
+        self.size = os.fstat(fd).st_size
+        self._fd = fd
+        self._foreign = foreign  # written by a process that ended, perhaps in the midst of it
+        self._position = self._delivered()
+        self._taken: deque[tuple[Batch, int]] = deque()  # and the position after it; delivered ones leave at the left
+        self.damaged: list[bytes] = []  # lines that cannot be read
+
+    @classmethod
+    def create(cls, folder: Path) -> Segment:
+        """A new one, locked.
+
+        Raises:
+            OSError: the disk does not take it.
+        """
+        while True:
+            name = f"{time.time_ns() // 1_000_000:013d}-{os.getpid()}-{secrets.token_hex(4)}{SUFFIX}"
+            fd = os.open(folder / name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            if not _lock(fd):  # somebody who looked for files of dead processes was quicker: it is theirs
+                os.close(fd)
+                continue
+            try:
+                os.pwrite(fd, b"%020d\n" % _HEAD, 0)
+            except OSError:
+                os.close(fd)
+                (folder / name).unlink(missing_ok=True)
+                raise
+            return cls(folder / name, fd, foreign=False)
+
+    @classmethod
+    def adopt(cls, path: Path) -> Segment | None:
+        """One whose producer is gone, locked; None if it is somebody's or gone itself.
+
+        Raises:
+            OSError: the disk does not let us.
+        """
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        if _lock(fd):
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(fd), os.stat(path)):
+                    return cls(path, fd, foreign=True)
+        os.close(fd)
+        return None
+
+    @property
+    def is_read(self) -> bool:
+        return self._position >= self.size
+
+    @property
+    def is_delivered(self) -> bool:
+        """Whether nothing of what it has is left to read or to be answered for."""
+        return self.is_read and not self._taken
+
+    def append(self, data: bytes) -> None:
+        """A line, as ``line_of`` makes it.
+
+        Raises:
+            OSError: the disk is full or fails; nothing was appended.
+        """
+        written = os.pwrite(self._fd, data, self.size)
+        if written != len(data):
+            os.ftruncate(self._fd, self.size)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self.size += written
+
+    def take(self) -> Batch | None:
+        """The next lines, None if there are none."""
+        while not self.is_read:
+            data = os.pread(self._fd, min(_READ_BYTES, self.size - self._position), self._position)
+            end = data.rfind(b"\n") + 1
+            # a last line that is torn was never confirmed to anyone
+            self._position = self._position + end if end else self.size
+            lines = self._lines(data[:end])
+            if lines:
+                batch = Batch(lines, len(lines), self)
+                self._taken.append((batch, self._position))
+                return batch
+        return None
+
+    def answered(self) -> None:
+        """A batch has no event left that waits: remember how far everything is delivered."""
+        reached = 0
+        while self._taken and not self._taken[0][0].left:
+            reached = self._taken.popleft()[1]
+        if reached:
+            os.pwrite(self._fd, b"%020d\n" % reached, 0)
+
+    def skip(self) -> int:
+        """Pass over what was not taken yet; how many events that is."""
+        events = self.count()
+        self._position = self.size
+        return events
+
+    def count(self) -> int:
+        """Events that were not taken yet."""
+        events, position = 0, self._position
+        while data := os.pread(self._fd, _READ_BYTES, position):
+            events += data.count(b"\n")
+            position += len(data)
+        return events
+
+    def modified(self) -> float:
+        """When it was written to last, in seconds since 1970."""
+        return os.fstat(self._fd).st_mtime
+
+    def duplicate(self) -> int:
+        """Another descriptor of the file, the caller's to close."""
+        return os.dup(self._fd)
+
+    def remove(self) -> None:
+        self.path.unlink(missing_ok=True)
+        self.close()
+
+    def close(self) -> None:
+        """Let go of it as it is. In the child of its process: the parent's lock is not touched by that."""
+        os.close(self._fd)
+
+    def _delivered(self) -> int:
+        head = os.pread(self._fd, _HEAD, 0)
+        return max(_HEAD, int(head)) if head[:-1].isdigit() and head.endswith(b"\n") else _HEAD
+
+    def _lines(self, data: bytes) -> list[Line]:
+        if not self._foreign:
+            return [_line(text) for text in data[:-1].decode().split("\n")]
+        found = [(raw, _whole(raw)) for raw in data.split(b"\n")[:-1]]
+        self.damaged += [raw for raw, line in found if line is None]
+        return [line for _raw, line in found if line is not None]
+
+
+def line_of(line: Line) -> bytes:
+    """What is appended for a line of the buffer."""
+    return f"{line[0]}\t{line[1]}\n".encode()
+
+
+def _whole(raw: bytes) -> Line | None:
+    """A line that somebody else wrote, None if it is not what it was."""
+    try:
+        line = _line(raw.decode())
+        _parse(line[1])
+    except ValueError:  # msgspec's DecodeError is one
+        return None
+    return line if line[0] else None
+
+
+def _line(text: str) -> Line:
+    tenant_id, _tab, event = text.partition("\t")
+    return tenant_id, event, len(event) if event.isascii() else len(event.encode())
+
+
+def _lock(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
