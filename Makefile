@@ -30,6 +30,7 @@ lint: install
 	@$(RUN) ruff check .
 	@$(RUN) ruff format --check .
 	@$(RUN) mypy
+	@$(RUN) mypy --python-version 3.10 --package meterline
 
 bench: install
 	@$(RUN) python -m tests.benchmarks $(BENCH)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Final
@@ -114,9 +114,9 @@ def time_text(timestamp: datetime) -> str:
     if not isinstance(timestamp, datetime):
         raise TypeError(f"timestamp must be a datetime with a time zone, not {type(timestamp).__name__}")
     if timestamp.utcoffset() is None:
-        raise InvalidUsageError("timestamp has no time zone: pass datetime.now(UTC) or set tzinfo")
+        raise InvalidUsageError("timestamp has no time zone: pass datetime.now(timezone.utc) or set tzinfo")
     try:
-        return timestamp.astimezone(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
+        return timestamp.astimezone(timezone.utc).isoformat(timespec="milliseconds")[:-6] + "Z"
     except OverflowError:
         raise InvalidUsageError("timestamp lies outside the years 1 to 9999 in UTC") from None
 

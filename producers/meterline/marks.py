@@ -18,7 +18,7 @@ def _draw() -> None:
     global _node, _next
     node = os.urandom(6)
     _node = node.hex()
-    _next = count(int.from_bytes(os.urandom(4)) >> (32 - _COUNTER_BITS)).__next__
+    _next = count(int.from_bytes(os.urandom(4), "big") >> (32 - _COUNTER_BITS)).__next__
 
 
 _node = ""

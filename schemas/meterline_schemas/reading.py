@@ -5,7 +5,7 @@ The same functions judge at the door (HTTP) and in the stream, so that both say 
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from typing import Final
 
 import msgspec
@@ -115,9 +115,9 @@ def utc_milliseconds(timestamp: datetime) -> datetime:
     Raises:
         InvalidLine: ``invalid_event``: in UTC it would lie outside the years 1 to 9999.
     """
-    if timestamp.tzinfo is not UTC:
+    if timestamp.tzinfo is not timezone.utc:
         try:
-            timestamp = timestamp.astimezone(UTC)
+            timestamp = timestamp.astimezone(timezone.utc)
         except OverflowError:
             raise InvalidLine(Reason.INVALID_EVENT, "timestamp lies outside the years 1 to 9999 in UTC") from None
     excess = timestamp.microsecond % 1000

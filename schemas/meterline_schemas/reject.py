@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from datetime import datetime
-from enum import StrEnum
+from enum import Enum
 from typing import Final
 
 from msgspec import Struct
@@ -13,7 +13,7 @@ from msgspec import Struct
 KEPT_BYTES: Final = 64 * 1024  # of the line; its length and hash are of the whole
 
 
-class Reason(StrEnum):
+class Reason(str, Enum):
     """Why an event does not count. A closed set: finance sees these words."""
 
     INVALID_JSON = "invalid_json"
@@ -23,6 +23,8 @@ class Reason(StrEnum):
     TOO_OLD = "too_old"
     IN_FUTURE = "in_future"
     DUPLICATE = "duplicate"
+
+    __str__ = str.__str__
 
 
 class Reject(Struct, gc=False, omit_defaults=True):

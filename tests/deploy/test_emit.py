@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from meterline_deploy.commands.emit import Outcome, Sending
 from meterline_deploy.commands.events_file import Line, read_lines
+from meterline_deploy.emit.sending import Outcome, Sending
 from meterline_deploy.ports import free_port
 from meterline_schemas.event import MAX_LINE_BYTES
 from meterline_schemas.partitioning import partition_of
@@ -238,7 +238,7 @@ def test_the_sdk_never_holds_more_than_two_windows() -> None:
 
     slow, outcome = Slow(), Outcome()
     sending = Sending(slow, 30, outcome)  # type: ignore[arg-type]
-    sending.send(iter(read(ndjson(*(event(number) for number in range(45_000))))), False, lambda _size: None)
+    sending.send(iter(read(ndjson(*(event(number) for number in range(45_000))))), False, lambda: None)
     sending.finish()
     assert outcome.sent == 45_000 == slow.acknowledged
     assert slow.most <= 15_000

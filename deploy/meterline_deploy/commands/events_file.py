@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Annotated, BinaryIO, Final, NamedTuple
 
@@ -40,12 +40,13 @@ _decoder: Final = msgspec.json.Decoder(_Event)
 
 class Line(NamedTuple):
     """A non-blank line by its number in the file, from 1: its event, or why it is none. ``size`` is of all bytes
-    read since the line before."""
+    read since the line before. A row of a table also has its ``cells``, as text."""
 
     number: int
     size: int
     event: UsageEvent | None
     problem: InvalidLine | None
+    cells: Sequence[str] = ()
 
 
 def read_lines(file: BinaryIO) -> Iterator[Line]:

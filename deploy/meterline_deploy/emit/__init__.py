@@ -1,0 +1,1 @@
+"""Files of events for ``meterline emit``: which column says what, rows as events, and sending them."""
