@@ -10,10 +10,11 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from meterline.buffer import Buffer, MemoryBuffer, Stats
 from meterline.destination import destination
+from meterline.duration import Usage
 from meterline.encoding import Quantity, check_size, line_of, line_of_event, name_text, time_text
 from meterline.limits import Limits
 from meterline.many import Outcome, track_many
@@ -21,6 +22,7 @@ from meterline.marks import marks
 from meterline.reports import Problem, Reporter
 from meterline.sender import Sender
 from meterline.spool import Spool
+from meterline.units import Unit
 from meterline_schemas.event import UsageEvent
 
 if TYPE_CHECKING:
@@ -40,10 +42,10 @@ class UsageProducer:
     One that is killed loses what waits in memory; what is in the spool is sent by whoever uses the folder next.
 
     ``bootstrap_servers``, ``kafka_config`` (further librdkafka properties) and ``topic_prefix`` default to
-    ``METERLINE_KAFKA``, ``METERLINE_KAFKA_CONFIG`` and ``METERLINE_TOPIC_PREFIX``; the API's ``url`` and ``api_key``
-    to ``METERLINE_API_URL`` and ``METERLINE_API_KEY``. Kafka is used unless only the API is named. ``spool`` is a folder
-    or a ``Spool``, by default ``METERLINE_SPOOL``. ``source`` names the app on every event. ``on_error`` is called by
-    the background thread.
+    ``METERLINE_KAFKA``, ``METERLINE_KAFKA_CONFIG`` and ``METERLINE_TOPIC_PREFIX``; the API's ``url`` and
+    ``api_key`` to ``METERLINE_API_URL`` and ``METERLINE_API_KEY``. Kafka is used unless only the API is named.
+    ``spool`` is a folder or a ``Spool``, by default ``METERLINE_SPOOL``. ``source`` names the app on every event.
+    ``on_error`` is called by the background thread.
 
     Raises:
         ConfigurationError: how to reach Meterline is missing or wrong, or the spool cannot be written.
@@ -153,6 +155,24 @@ class UsageProducer:
         Each is a mapping of the arguments of ``track``; ``tenant_id`` and ``metric`` are for those without their own.
         """
         return track_many(self.track, events, tenant_id, metric)
+
+    def usage(
+        self,
+        tenant_id: str,
+        metric: str,
+        *,
+        unit: Unit = "seconds",
+        subject: str | None = None,
+        properties: Mapping[str, Any] | None = None,
+        id: str | None = None,
+        when: Literal["success", "always"] = "success",
+    ) -> Usage:
+        """``with producer.usage("acme", "gpu_seconds"):`` tracks how long its body took, in ``unit``s.
+
+        Also ``async with``. What it gives (``as use``) takes another quantity or more properties. A body that raises is
+        not tracked unless ``when="always"``; nothing about tracking is ever raised into it.
+        """
+        return Usage(self, tenant_id, metric, unit=unit, subject=subject, properties=properties, id=id, when=when)
 
     def stats(self) -> Stats:
         """Counts of this process."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -34,18 +35,20 @@ class Record:
 
 def into_records(batch: Batch, partitions: int, max_events: int, max_bytes: int) -> Iterator[Record]:
     """Records of at most ``max_events`` and, unless one line is larger, ``max_bytes``; a tenant's events in order."""
-    waiting: dict[int, tuple[list[str], int]] = {}
-    for tenant_id, text, size in batch.lines:
-        partition = partition_of(tenant_id, partitions)
-        texts, total = waiting.get(partition, ([], 0))
-        if texts and (len(texts) >= max_events or total + size > max_bytes):
-            yield _record(partition, texts, total, batch)
-            texts, total = [], 0
-        texts.append(text)
-        waiting[partition] = texts, total + size
-    for partition, (texts, total) in waiting.items():
-        yield _record(partition, texts, total, batch)
+    texts_of: defaultdict[int, list[str]] = defaultdict(list)
+    for tenant_id, text, _size in batch.lines:
+        texts_of[partition_of(tenant_id, partitions)].append(text)
+    for partition, texts in texts_of.items():
+        for start in range(0, len(texts), max_events):
+            yield from _cut(partition, texts[start : start + max_events], max_bytes, batch)
 
 
-def _record(partition: int, texts: list[str], size: int, batch: Batch) -> Record:
-    return Record(partition, "\n".join(texts).encode(), len(texts), size, batch)
+def _cut(partition: int, texts: list[str], max_bytes: int, batch: Batch) -> Iterator[Record]:
+    value = "\n".join(texts).encode()
+    size = len(value) - len(texts) + 1
+    if size <= max_bytes or len(texts) == 1:
+        yield Record(partition, value, len(texts), size, batch)
+        return
+    middle = len(texts) // 2
+    yield from _cut(partition, texts[:middle], max_bytes, batch)
+    yield from _cut(partition, texts[middle:], max_bytes, batch)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -50,8 +49,9 @@ class Spool:
             raise ConfigurationError("a spool needs the file locks of a POSIX system: leave it out here") from None
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=self.path) as file:
-                file.write(b"\n")
+            probe = self.path / f".probe-{os.getpid()}"
+            probe.write_bytes(b"\n")
+            probe.unlink()
         except OSError as error:
             raise ConfigurationError(
                 f"the spool folder {self.path} cannot be written ({error.strerror}): "

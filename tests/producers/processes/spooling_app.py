@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -25,7 +25,7 @@ def main(witness: Path, first: int, last: int, spool_bytes: int) -> int:
             "tenant_id": f"tenant-{number % 97}",
             "metric": ("orders", "api_calls")[number % 2],
             "quantity": f"{number % 1000}.{number % 9 + 1:09d}",
-            "timestamp": datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
+            "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds"),
         }
         os.write(said, b"%d " % number + msgspec.json.encode(event))
         id = producer.track(
