@@ -13,7 +13,9 @@ TITLES: Mapping[str, str] = {
     "faust": "Vanilla Faust",
     "quix": "Quix Streams",
     "kstreams": "Kafka Streams, exactly once",
-    "sdk": "SDK",
+    "sdk": "SDK, throughput",
+    "calls": "SDK, calls",
+    "middleware": "Middleware",
     "memory": "Memory and restart",
     "sink": "Sink",
     "e2e": "End to end",
@@ -35,6 +37,10 @@ _WHAT: Mapping[str, str] = {
     "`exactly_once_v2`, one thread, warm.",
     "sdk": "`UsageProducer.track()` against `confluent_kafka.Producer.produce()` with the same client settings, each "
     "in a process of its own.",
+    "calls": "An app that calls `track()` in a tight loop, each call timed; and one that fills its buffer while Kafka "
+    "is away.",
+    "middleware": "A FastAPI app that looks at a header and answers a little JSON, with `UsageMiddleware` and without, "
+    "each under uvicorn in a process of its own, asked by the load generator hey as fast as it goes.",
     "memory": "A worker is given so many ids of so many pairs of tenant and metric, looked at, killed with SIGKILL and "
     "started again.",
     "sink": "One `meterline_sinks` process with the settings it has by default, on judged events that wait in Kafka, "

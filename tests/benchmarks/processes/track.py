@@ -2,19 +2,23 @@
 
 ``python -m tests.benchmarks.processes.track burst EVENTS REPEATS OUT``      as fast as it can, at most what the buffer
                                                                            takes, then ``flush``
-``python -m tests.benchmarks.processes.track latency EVENTS 0 OUT``          times each call
+``python -m tests.benchmarks.processes.track latency EVENTS THREADS OUT``    times each call, in so many threads
+``python -m tests.benchmarks.processes.track fill EVENTS 0 OUT``             until the buffer takes no more: its memory
 ``python -m tests.benchmarks.processes.track paced EVENTS RATE OUT``         at RATE events a second, in ticks of 10 ms
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from meterline import UsageProducer
+from tests.benchmarks.measure import rss_of
 from tests.benchmarks.processes.events import Call, calls, expected
 
 _LOOK_EVERY = 500  # calls between looks at how much waits
@@ -37,7 +41,13 @@ def burst(producer: UsageProducer, made: list[Call]) -> dict[str, Any]:
     return {"began": began, "tracked": tracked, "ended": ended, "cpu": time.process_time() - used, "left": left}
 
 
-def latency(producer: UsageProducer, made: list[Call]) -> dict[str, Any]:
+def latency(producer: UsageProducer, made: list[Call], threads: int) -> dict[str, Any]:
+    with ThreadPoolExecutor(threads) as pool:
+        took = list(pool.map(lambda part: timed(producer, made[part::threads]), range(threads)))
+    return {"nanoseconds": [each for found in took for each in found], "left": producer.flush(300)}
+
+
+def timed(producer: UsageProducer, made: list[Call]) -> list[int]:
     took: list[int] = []
     clock, track, keep = time.perf_counter_ns, producer.track, took.append
     for number, (tenant, metric, quantity, _repeats) in enumerate(made):
@@ -47,7 +57,15 @@ def latency(producer: UsageProducer, made: list[Call]) -> dict[str, Any]:
         if number % _LOOK_EVERY == 0:
             while producer.stats().pending > _ROOM:
                 time.sleep(0.001)
-    return {"nanoseconds": took, "left": producer.flush(300)}
+    return took
+
+
+def fill(producer: UsageProducer, made: list[Call]) -> dict[str, Any]:
+    before = rss_of(os.getpid())
+    for tenant, metric, quantity, _repeats in made:
+        producer.track(tenant, metric, quantity)
+    time.sleep(2)  # librdkafka takes what it can
+    return {"rss": rss_of(os.getpid()) - before, "pending": producer.stats().pending, "left": 0}
 
 
 def paced(producer: UsageProducer, made: list[Call], rate: float) -> dict[str, Any]:
@@ -71,12 +89,14 @@ def main(mode: str, events: str, number: str, out: str) -> None:
     made = calls(int(events), float(number) if mode == "burst" else 0)
     with UsageProducer() as producer:
         producer.track("warm-up", made[0].metric, 0)
-        producer.flush(60)
+        producer.flush(60 if mode != "fill" else 0)
         match mode:
             case "burst":
                 found = burst(producer, made)
             case "latency":
-                found = latency(producer, made)
+                found = latency(producer, made, int(number))
+            case "fill":
+                found = fill(producer, made)
             case _:
                 found = paced(producer, made, float(number))
         stats = producer.stats()
