@@ -115,6 +115,19 @@ def test_lines_that_cannot_be_read_are_set_aside_and_told(tmp_path: Path) -> Non
     buffer.give_up()
 
 
+def test_lines_behind_a_long_damage_are_still_sent(tmp_path: Path) -> None:
+    segment = Segment.create(tmp_path)
+    for raw in (line_of(line(0)), bytes(1_300_000), b"\n", line_of(line(1))):
+        segment.append(raw)
+    segment.close()
+    buffer = SpoolBuffer(Limits(), Spool(tmp_path))
+    buffer.care()
+    assert lines_of(buffer) == [line(0), line(1)]
+    assert buffer.stats() == Stats(recovered=3, pending=2, failed=1)
+    assert (tmp_path / DAMAGED).read_bytes() == bytes(1_300_000) + b"\n"
+    buffer.give_up()
+
+
 def test_files_are_removed_once_delivered_and_only_then(tmp_path: Path) -> None:
     buffer = SpoolBuffer(Limits(max_events=10**6), Spool(tmp_path, max_bytes=64 * 1024 * 1024))  # files of 2 MB
     text = "x" * 1_000
@@ -288,3 +301,33 @@ def test_a_forked_child_has_a_file_of_its_own(kafka: str, prefix: str, tmp_path:
         assert producer.flush(30) == 0
         assert producer.stats() == Stats(tracked=2, recovered=100, acknowledged=102)
     assert len({event["id"] for event in events(kafka, prefix)}) == 102
+
+
+def test_the_command_line_shows_and_sends_what_is_left(kafka: str, prefix: str, tmp_path: Path) -> None:
+    create_topic(kafka, prefix)
+    spool = tmp_path / "spool"
+    producer = UsageProducer(NOWHERE, spool=spool)
+    producer.track("t", "m")
+    shown = run(str(spool))
+    assert "in use by a producer that runs" in shown.stdout
+    producer.close(0.1)
+    shown = run(str(spool))
+    assert shown.stdout.endswith("1 events wait for someone to send them\n")
+    assert shown.returncode == 0
+    sent = run(str(spool), "--send", METERLINE_KAFKA=kafka, METERLINE_TOPIC_PREFIX=prefix)
+    assert (sent.stdout, sent.returncode) == ("1 sent, 0 failed, 0 left\n", 0)
+    assert len(events(kafka, prefix)) == 1
+    assert list(spool.iterdir()) == []
+    assert "set METERLINE_KAFKA" in run(str(spool), "--send").stderr
+    assert "is no folder" in run(str(tmp_path / "missing")).stderr
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "meterline.spool", *arguments],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )

@@ -150,11 +150,12 @@ class SpoolBuffer(Buffer):
             return
         kept = self._spool.path / DAMAGED
         with contextlib.suppress(OSError), kept.open("ab") as file:
-            file.write(b"\n".join((*lines, b"")))
-        self._failed += len(lines)
-        self._pending -= len(lines)
+            file.writelines(lines)
+        events = sum(line.endswith(b"\n") for line in lines)
+        self._failed += events
+        self._pending -= events
         detail = f"lines in {segment.path.name} cannot be read; they are kept in {kept}"
-        self._problems.append(Problem("failed", len(lines), detail))
+        self._problems.append(Problem("failed", events, detail))
 
     def care(self) -> list[Problem]:
         """Look for what others left behind, force what was written to the disk: each when it is due."""
@@ -197,6 +198,9 @@ class SpoolBuffer(Buffer):
             self._changed.notify_all()
 
     def _adopt(self, segment: Segment) -> None:
+        if self._given_up:
+            segment.close()
+            return
         self._bytes += segment.size
         self._segments.appendleft(segment)
         expired = time.time() - segment.modified() > self._spool.max_age.total_seconds()

@@ -38,7 +38,7 @@ class Segment:
         self._foreign = foreign  # written by a process that ended, perhaps in the midst of it
         self._position = self._delivered()
         self._taken: deque[tuple[Batch, int]] = deque()  # and the position after it; delivered ones leave at the left
-        self.damaged: list[bytes] = []  # lines that cannot be read
+        self.damaged: list[bytes] = []  # lines that cannot be read, and what is too long to be one
 
     @classmethod
     def create(cls, folder: Path) -> Segment:
@@ -105,8 +105,12 @@ class Segment:
         while not self.is_read:
             data = os.pread(self._fd, min(_READ_BYTES, self.size - self._position), self._position)
             end = data.rfind(b"\n") + 1
-            # a last line that is torn was never confirmed to anyone
-            self._position = self._position + end if end else self.size
+            if not end:  # a last line that is torn was never confirmed to anyone; before the end it is damage
+                end = len(data)
+                if self._position + end < self.size:
+                    self.damaged.append(data)
+                data = b""
+            self._position += end
             lines = self._lines(data[:end])
             if lines:
                 batch = Batch(lines, len(lines), self)
@@ -159,7 +163,7 @@ class Segment:
     def _lines(self, data: bytes) -> list[Line]:
         if not self._foreign:
             return [_line(text) for text in data[:-1].decode().split("\n")]
-        found = [(raw, _whole(raw)) for raw in data.split(b"\n")[:-1]]
+        found = [(raw + b"\n", _whole(raw)) for raw in data.split(b"\n")[:-1]]
         self.damaged += [raw for raw, line in found if line is None]
         return [line for _raw, line in found if line is not None]
 
