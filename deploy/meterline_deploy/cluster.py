@@ -21,6 +21,7 @@ from confluent_kafka.admin import (
 )
 
 from meterline_schemas.errors import UnavailableError
+from meterline_schemas.kafka_client import Troubles, made
 from meterline_schemas.settings import KafkaSettings
 
 
@@ -34,12 +35,18 @@ class TopicState:
 
 
 class Cluster:
-    """One Kafka cluster. Every call raises ``UnavailableError`` where it does not answer within ``timeout`` seconds."""
+    """One Kafka cluster. Every call raises ``UnavailableError`` where it does not answer within ``timeout`` seconds.
+
+    Raises:
+        ConfigurationError: librdkafka does not take METERLINE_KAFKA_CONFIG.
+    """
 
     def __init__(self, settings: KafkaSettings, timeout: float = 30.0) -> None:
         self._settings = settings
         self._timeout = timeout
-        self._admin = AdminClient(settings.client(log_level=0))  # a request ends with its client: keep it
+        self._troubles = Troubles(settings.client())
+        # a request ends with its client: keep it
+        self._admin = made(AdminClient, {**settings.client(log_level=0), "error_cb": self._troubles})
 
     def topics(self) -> dict[str, TopicState]:
         """Every topic by its name on the cluster."""
@@ -181,8 +188,9 @@ class Cluster:
             yield
         except KafkaException as error:
             problem: Any = error.args[0]
+            why = self._troubles.last(self._admin) or problem.str() or problem.name()
             raise UnavailableError(
-                f"Kafka at {self._settings.kafka} does not do what is asked ({problem.str() or problem.name()}); "
+                f"Kafka at {self._settings.kafka} does not do what is asked ({why}); "
                 "is it running, and is METERLINE_KAFKA or --kafka right?"
             ) from None
 

@@ -19,6 +19,9 @@ class Credentials(msgspec.Struct, frozen=True, kw_only=True):
     clickhouse_password: str
     analyst_password: str
 
+    def __repr__(self) -> str:
+        return "Credentials(...)"
+
 
 def credentials(data: Path) -> Credentials:
     """Those of this folder, the same from start to start.

@@ -21,7 +21,7 @@ class Part:
     name: str
     command: Sequence[str]
     ready: Ready
-    environment: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)  # with passwords
     address: str = ""
     grace: float = 3.0
     health: str = ""

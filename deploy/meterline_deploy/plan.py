@@ -188,6 +188,15 @@ def kafka_answers(info: RunInfo) -> bool:
         return False
 
 
+def kafka_trouble(info: RunInfo) -> str:
+    """Why the brokers do not tell who they are; "" where they do."""
+    try:
+        Cluster(kafka_settings(info), timeout=3.0).brokers()
+    except UnavailableError as error:
+        return str(error)
+    return ""
+
+
 def kafka_settings(info: RunInfo) -> KafkaSettings:
     return KafkaSettings(kafka=info.kafka, kafka_config=info.kafka_config, topic_prefix=info.topic_prefix)
 

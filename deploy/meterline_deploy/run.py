@@ -43,6 +43,9 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
     api_key: str
     health: dict[str, str] = {}
 
+    def __repr__(self) -> str:  # most of the others are secrets, or hold some
+        return f"RunInfo(pid={self.pid}, kafka={self.kafka!r}, api_url={self.api_url!r})"
+
     def environment(self) -> dict[str, str]:
         """The run's settings as the variables that every process of Meterline reads."""
         return {

@@ -70,7 +70,8 @@ def _start(options: Options, data: Path, info: RunInfo, supervisor: Supervisor, 
         supervisor.start(plan.kafka_part(options, data, info))
         supervisor.wait("kafka")
     else:
-        _wait_for_server("kafka", info.kafka, lambda: plan.kafka_answers(info), supervisor, stopping)
+        answers, why = (lambda: plan.kafka_answers(info)), (lambda: plan.kafka_trouble(info))
+        _wait_for_server("kafka", info.kafka, answers, supervisor, stopping, why)
     ready("kafka", info.kafka)
 
     kafka = plan.kafka_settings(info)
@@ -128,13 +129,17 @@ def _wait_for_ports(options: Options, stopping: Stopping) -> None:
 
 
 def _wait_for_server(
-    name: str, address: str, answers: Callable[[], bool], supervisor: Supervisor, stopping: Stopping
+    name: str,
+    address: str,
+    answers: Callable[[], bool],
+    supervisor: Supervisor,
+    stopping: Stopping,
+    why: Callable[[], str] = str,
 ) -> None:
-    """Wait for a server that is not ours."""
+    """Wait for a server that is not ours. ``why``: what it says to us, ``""`` where that is nothing."""
     deadline = time.monotonic() + _WAIT_FOR_SERVERS
     while not stopping.during(answers, supervisor.tick):
         if time.monotonic() > deadline:
-            raise PartFailedError(
-                name, f"at {address} does not answer for {_WAIT_FOR_SERVERS:.0f} s; is the address right?", None
-            )
+            reason = why() or "is the address right?"
+            raise PartFailedError(name, f"at {address} does not answer for {_WAIT_FOR_SERVERS:.0f} s; {reason}", None)
         stopping.wait(0.2)

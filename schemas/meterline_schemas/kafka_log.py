@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from meterline_schemas.errors import UnavailableError
+from meterline_schemas.kafka_client import Troubles, made
 
 
 class Record(NamedTuple):
@@ -27,6 +28,9 @@ class KafkaLog:
     """One partition, read_committed, from ``start``; each ``read_to_end`` goes on where the last one ended.
 
     The end is the last stable offset at the time of the call: records of open transactions come with a later call.
+
+    Raises:
+        ConfigurationError: librdkafka does not take ``client``.
     """
 
     def __init__(
@@ -38,7 +42,9 @@ class KafkaLog:
         start: int | None = None,
         timeout: float = 30.0,
     ) -> None:
-        self._consumer = Consumer(
+        self._troubles = Troubles(client)
+        self._consumer = made(
+            Consumer,
             {
                 **client,
                 "group.id": "meterline-reader",  # required by the client, never committed to
@@ -49,7 +55,8 @@ class KafkaLog:
                 "fetch.wait.max.ms": 20,
                 "queued.max.messages.kbytes": 8192,  # many are open at once while a worker restores
                 "log_level": 0,
-            }
+                "error_cb": self._troubles,
+            },
         )
         self._topic = topic
         self._partition = partition
@@ -84,18 +91,21 @@ class KafkaLog:
             if time.monotonic() > deadline:
                 raise UnavailableError(
                     f"no answer from Kafka while reading {self._topic}[{self._partition}] for {self._timeout:.0f} s; "
-                    "is it running and is METERLINE_KAFKA right?"
+                    f"{self._troubles.last(self._consumer) or 'is it running and is METERLINE_KAFKA right?'}"
                 )
 
     def start_offset(self) -> int:
-        """The first offset that the log still has."""
+        """The first offset that the log still has.
+
+        Raises:
+            UnavailableError: the broker did not answer, or does not let the client in.
+        """
         partition = TopicPartition(self._topic, self._partition)
         try:
             low, _high = self._consumer.get_watermark_offsets(partition, timeout=self._timeout)
         except KafkaException as error:
-            raise UnavailableError(
-                f"cannot find the start of {self._topic}[{self._partition}]: {error.args[0].str()}"
-            ) from None
+            why = self._troubles.last(self._consumer) or error.args[0].str()
+            raise UnavailableError(f"cannot find the start of {self._topic}[{self._partition}]: {why}") from None
         return int(low)
 
     def close(self) -> None:
@@ -108,7 +118,7 @@ def group_offset(client: Mapping[str, Any], group: str, topic: str, partition: i
     Raises:
         UnavailableError: the broker did not answer.
     """
-    consumer = Consumer({**client, "group.id": group, "enable.auto.commit": False, "log_level": 0})
+    consumer = made(Consumer, {**client, "group.id": group, "enable.auto.commit": False, "log_level": 0})
     try:
         (committed,) = consumer.committed([TopicPartition(topic, partition)], timeout=timeout)
     except KafkaException as error:

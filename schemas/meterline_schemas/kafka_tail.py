@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
 from meterline_schemas.errors import UnavailableError
+from meterline_schemas.kafka_client import Troubles, made
 
 
 class Followed(NamedTuple):
@@ -28,7 +29,9 @@ class KafkaTail:
     """
 
     def __init__(self, client: Mapping[str, Any], topics: list[str], timeout: float = 30.0) -> None:
-        self._consumer = Consumer(
+        self._troubles = Troubles(client)
+        self._consumer = made(
+            Consumer,
             {
                 **client,
                 "group.id": "meterline-reader",  # required by the client, never committed to
@@ -38,7 +41,8 @@ class KafkaTail:
                 "auto.offset.reset": "earliest",
                 "fetch.wait.max.ms": 100,
                 "log_level": 0,
-            }
+                "error_cb": self._troubles,
+            },
         )
         self._topics = topics
         self._timeout = timeout
@@ -79,7 +83,8 @@ class KafkaTail:
             try:
                 found = self._consumer.list_topics(topic, timeout=max(0.1, deadline - time.monotonic())).topics[topic]
             except KafkaException as error:
-                raise UnavailableError(f"cannot read {topic}: {error.args[0].str()}") from None
+                why = self._troubles.last(self._consumer) or error.args[0].str()
+                raise UnavailableError(f"cannot read {topic}: {why}") from None
             if found.error is not None:
                 raise UnavailableError(f"cannot read {topic}: {found.error.str()}; run `meterline setup`")
             partitions += [TopicPartition(topic, number, OFFSET_BEGINNING) for number in found.partitions]

@@ -8,8 +8,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated, TypeVar
 
-from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from meterline_schemas.errors import ConfigurationError
 from meterline_schemas.event import MOST_AHEAD
@@ -17,13 +17,23 @@ from meterline_schemas.event import MOST_AHEAD
 PREFIX = "METERLINE_"
 
 
+def _property(value: object) -> object:
+    """JSON's true and 5 as librdkafka writes them."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, int | float) else value
+
+
+Property = Annotated[str, BeforeValidator(_property)]
+
+
 class KafkaSettings(BaseSettings):
     """How to reach Kafka. Extra librdkafka properties (SASL, TLS) come as JSON in ``METERLINE_KAFKA_CONFIG``."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True, hide_input_in_errors=True)
 
     kafka: Annotated[str, Field(description="bootstrap servers, host:port[,host:port]")] = "127.0.0.1:9092"
-    kafka_config: Annotated[dict[str, str], Field(description="extra librdkafka properties", repr=False)] = {}
+    kafka_config: Annotated[dict[str, Property], Field(description="extra librdkafka properties", repr=False)] = {}
     topic_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{0,64}$")] = ""
 
     def topic(self, name: str) -> str:
@@ -69,6 +79,10 @@ def load(kind: type[Settings]) -> Settings:
     """
     try:
         return kind()
+    except SettingsError as error:  # its cause holds the text, which may be secret
+        field = str(error).partition('"')[2].partition('"')[0]
+        name = f"{kind.model_config.get('env_prefix', '')}{field}".upper()
+        raise ConfigurationError(f"settings are wrong:\n  {name}: must be JSON") from None
     except ValidationError as error:
         prefix = str(kind.model_config.get("env_prefix", ""))
         lines = [

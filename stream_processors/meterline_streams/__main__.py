@@ -21,6 +21,7 @@ from meterline_schemas.settings import load
 from meterline_streams.app import build
 from meterline_streams.catalog import Catalog
 from meterline_streams.preflight import check_topics
+from meterline_streams.security import security_of, unused
 from meterline_streams.settings import StreamSettings
 
 
@@ -32,13 +33,18 @@ def main() -> int:
     give_memory_back()
     try:
         settings = load(StreamSettings)
+        security_of(settings.kafka_config)  # before Kafka is asked for anything
         catalog = Catalog(KafkaLog(settings.client(), settings.topic(topics.CONFIG), 0))
         catalog.refresh()
         partitions = check_topics(settings, catalog.partitions)
+        app, worker = build(settings, partitions, catalog)
     except MeterlineError as error:
         logging.getLogger("meterline.streams").critical("cannot start: %s", error)
         return 1
-    app, worker = build(settings, partitions, catalog)
+    not_used = unused(settings.kafka_config)
+    if not_used:
+        names = ", ".join(not_used)
+        logging.getLogger("meterline.streams").info("of METERLINE_KAFKA_CONFIG the consumer does not use %s", names)
     # a batch makes hundreds of thousands of objects and no cycles: looking for some in each costs a sixth of the time
     gc.freeze()
     gc.set_threshold(200_000, 20, 50)

@@ -17,7 +17,9 @@ from faust.types import TP
 
 from meterline_schemas import topics
 from meterline_streams.catalog import Catalog
+from meterline_streams.credentials import credentials
 from meterline_streams.failpoints import reach
+from meterline_streams.security import security_of
 from meterline_streams.settings import StreamSettings
 from meterline_streams.transport import Transport
 from meterline_streams.worker import Worker, die
@@ -48,10 +50,15 @@ class _Commits(faust.Sensor):  # type: ignore[misc]
 
 
 def build(settings: StreamSettings, partitions: int, catalog: Catalog) -> tuple[Any, Worker]:
-    """The Faust app and the worker it drives."""
+    """The Faust app and the worker it drives.
+
+    Raises:
+        ConfigurationError: Faust cannot connect as METERLINE_KAFKA_CONFIG says.
+    """
     app = _App(
         settings.topic(topics.STREAM_GROUP),
         broker=[f"kafka://{server}" for server in settings.kafka.split(",")],
+        broker_credentials=credentials(security_of(settings.kafka_config)),
         store="memory://",
         web_enabled=False,
         topic_partitions=partitions,

@@ -9,6 +9,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 
 from meterline_schemas import topics
 from meterline_schemas.errors import PartitionCountError, UnavailableError
+from meterline_schemas.kafka_client import made
 from meterline_schemas.settings import KafkaSettings
 from meterline_streams.errors import WrongTopicError
 
@@ -24,7 +25,7 @@ def check_topics(settings: KafkaSettings, written_down: int | None) -> int:
         PartitionCountError: a topic has another number of partitions than was written down.
         UnavailableError: the broker does not answer.
     """
-    admin = AdminClient(settings.client(log_level=3))
+    admin = made(AdminClient, settings.client(log_level=3))
     try:
         found = admin.list_topics(timeout=_TIMEOUT).topics
         events = settings.topic(topics.EVENTS)

@@ -1,0 +1,57 @@
+"""A client of librdkafka that says clearly why it cannot be made, or cannot connect, and tells no secret."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from confluent_kafka import KafkaError, KafkaException
+
+from meterline_schemas.errors import ConfigurationError
+from meterline_schemas.kafka_words import refusal, without_secrets
+
+Client = TypeVar("Client")
+
+
+class Troubles:
+    """librdkafka's ``error_cb``: keeps what connections last failed of. It is called by ``poll`` and its like.
+
+    ``hint`` is said with it.
+    """
+
+    def __init__(self, properties: Mapping[str, object], on_fatal: Callable[[str], None] | None = None) -> None:
+        self._properties = properties
+        self._on_fatal = on_fatal
+        self._last = ""
+        self.hint = ""
+
+    def __call__(self, error: KafkaError) -> None:
+        text = without_secrets(error.str(), self._properties)
+        if error.fatal() and self._on_fatal is not None:
+            self._on_fatal(text)
+        elif error.code() != KafkaError._ALL_BROKERS_DOWN:
+            self._last = refusal(error.name(), text)
+
+    def last(self, client: Any) -> str:
+        """A sentence, or ``""``; for the thread that polls the client."""
+        client.poll(0)
+        return self._last and self._last + self.hint
+
+    def forget(self, client: Any) -> None:
+        """Once the broker has answered."""
+        client.poll(0)
+        self._last = ""
+
+
+def made(kind: Callable[..., Client], properties: Mapping[str, Any], **more: Any) -> Client:
+    """A client of that kind.
+
+    Raises:
+        ConfigurationError: librdkafka does not know or does not take a property.
+    """
+    try:
+        return kind(dict(properties), **more)
+    except (KafkaException, TypeError, ValueError) as problem:
+        cause = problem.args[0] if problem.args else problem
+        text = without_secrets(cause.str() if isinstance(cause, KafkaError) else str(cause), properties)
+        raise ConfigurationError(f"Kafka client settings are wrong (METERLINE_KAFKA_CONFIG): {text}") from None
