@@ -68,6 +68,10 @@ class HttpTransport:
     def reach(self) -> None:
         """There is no connection to be made before the first request."""
 
+    def trouble(self) -> str:
+        """Every request has an answer, which says it."""
+        return ""
+
     def send(self, record: Record) -> bool:
         if len(self._waiting) >= _WAITING:
             return False

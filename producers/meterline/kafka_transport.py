@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from meterline.connection import connect, count_partitions
+from meterline.connection import connect, count_partitions, trouble_of
 from meterline.limits import Limits
 from meterline.records import Record
 from meterline.transport import Answer, Answered
@@ -46,6 +46,9 @@ class KafkaTransport:
             self._reconnect()
         if not self.partitions:
             self.partitions = count_partitions(self.producer, self._topic, _METADATA_TIMEOUT)
+
+    def trouble(self) -> str:
+        return trouble_of(self.producer)
 
     def send(self, record: Record) -> bool:
         try:

@@ -16,6 +16,7 @@ from meterline.transport import Answer, Connect, Transport
 from meterline_schemas.errors import MeterlineError, UnavailableError
 
 _logger: Final = logging.getLogger("meterline")
+_SILENCE: Final = 5.0  # seconds without an answer that are told
 _IDLE: Final = 1.0  # seconds between looks at an empty buffer
 
 
@@ -31,7 +32,7 @@ class Sender(threading.Thread):
         self._queue: deque[Record] = deque()  # to be sent, or sent again
         self._stopping = False
         self._hurry = False
-        self._due = 0.0
+        self._due = self._heard = 0.0
         self._dropped = 0
         self.transport: Transport | None = None
 
@@ -72,8 +73,9 @@ class Sender(threading.Thread):
         try:
             transport.reach()
         except UnavailableError as error:
-            detail = f"{error}; {self._buffer.stats().pending} usage events wait in {self._buffer.place}"
-            self._reports.add(Problem("broker", 0, detail))
+            self._report_absence(str(error))
+        else:
+            self._report_silence(transport)
         if transport.partitions and (time.monotonic() >= self._due or self._hurry or self._enough_waits(transport)):
             self._send(transport)
             self._due = time.monotonic() + self._limits.batch_seconds
@@ -98,12 +100,25 @@ class Sender(threading.Thread):
         return self._buffer.waiting() >= transport.max_events * transport.partitions
 
     def _answered(self, record: Record, answer: Answer) -> None:
+        self._heard = time.monotonic()
         if answer.again:
             self._queue.append(record)
         else:
             self._buffer.settle(record, answer.failed)
         if answer.detail:
             self._reports.add(Problem("failed" if answer.failed else "broker", answer.failed, answer.detail))
+
+    def _report_silence(self, transport: Transport) -> None:
+        now = time.monotonic()
+        if not self._buffer.stats().pending:
+            self._heard = now
+        elif now - self._heard >= _SILENCE:
+            self._heard = now
+            self._report_absence(transport.trouble() or "nothing is acknowledged")
+
+    def _report_absence(self, why: str) -> None:
+        detail = f"{why}; {self._buffer.stats().pending} usage events wait in {self._buffer.place}"
+        self._reports.add(Problem("broker", 0, detail))
 
     def _report(self) -> None:
         for problem in self._buffer.care():

@@ -39,6 +39,9 @@ class Transport(Protocol):
             ConfigurationError: settings that will never do.
         """
 
+    def trouble(self) -> str:
+        """What connections last failed of, or ``""``."""
+
     def send(self, record: Record) -> bool:
         """Begin to send a record, which is answered later; False if there is no room for it now."""
 

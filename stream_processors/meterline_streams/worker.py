@@ -269,7 +269,7 @@ def source_record(message: Any) -> SourceRecord:
         headers = dict(message.headers)
         if headers.get(topics.HOP_HEADER) == b"1":
             hopped = True
-            received = headers.get(topics.RECEIVED_HEADER, b"")
+            received = headers.get(topics.RECEIVED_HEADER) or b""  # a header may be null
             if received.isdigit() and len(received) < 15:
                 first_appended = min(int(received), appended)
     return SourceRecord(message.offset, message.value or b"", appended, first_appended, hopped)

@@ -46,14 +46,19 @@ def test_a_kill_around_the_forward_counts_once(kafka: str, prefix: str, tmp_path
         streams.check_exact()
 
 
-def test_a_forward_that_arrives_wrong_again_is_counted_where_it_lies(kafka: str, prefix: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("received", [None, b"", b"soon", b"9" * 400], ids=["null", "empty", "text", "huge"])
+def test_a_forward_that_arrives_wrong_again_is_counted_where_it_lies(
+    kafka: str, prefix: str, tmp_path: Path, received: bytes | None
+) -> None:
     with Streams(kafka, prefix, tmp_path) as streams:
         records = list(Workload(seed=54, events=200, invalid=0).records(streams.home, streams.partitions))
         wrong = [((partition + 1) % streams.partitions, value) for partition, value in records]
         before = sum(cluster.ends(kafka, prefix + "usage.events").values())
         streams.expected = type(streams.expected)()
         streams.send([])
-        cluster.produce(kafka, prefix + "usage.events", wrong, **{"meterline-hop": b"1"})
+        cluster.produce(
+            kafka, prefix + "usage.events", wrong, **{"meterline-hop": b"1", "meterline-received-at": received}
+        )
         for _partition, value in wrong:
             for line in value.split(b"\n"):
                 streams.expected.add(line, {"api_calls", "storage_gb", "orders"})

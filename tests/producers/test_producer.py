@@ -111,6 +111,21 @@ def test_events_wait_while_the_broker_is_frozen_and_arrive_once(broker: Broker, 
     assert len(found) == len({event["id"] for event in found}) == 101
 
 
+def test_a_broker_that_says_nothing_is_told(broker: Broker, prefix: str) -> None:
+    create_topic(broker.bootstrap, prefix)
+    problems: list[Problem] = []
+    with UsageProducer(broker.bootstrap, topic_prefix=prefix, on_error=problems.append) as producer:
+        producer.track("t", "m")
+        assert producer.flush(30) == 0
+        broker.pause()
+        producer.track("t", "m")
+        wait_until(lambda: bool(problems), 60, "the silence is told")
+        broker.resume()
+        assert producer.flush(60) == 0
+    assert problems[0].kind == "broker"
+    assert "1 usage events wait in memory" in problems[0].detail
+
+
 def test_events_wait_for_a_topic_that_does_not_exist_yet(kafka: str, prefix: str) -> None:
     problems: list[Problem] = []
     with UsageProducer(kafka, topic_prefix=prefix, on_error=problems.append) as producer:

@@ -90,7 +90,7 @@ def producer(bootstrap: str) -> Producer:
     )
 
 
-def produce(bootstrap: str, topic: str, records: list[tuple[int, bytes]], **headers: bytes) -> None:
+def produce(bootstrap: str, topic: str, records: list[tuple[int, bytes]], **headers: bytes | None) -> None:
     """Records to given partitions, acknowledged when this returns."""
     failed: list[str] = []
 
