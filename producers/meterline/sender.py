@@ -32,7 +32,8 @@ class Sender(threading.Thread):
         self._queue: deque[Record] = deque()  # to be sent, or sent again
         self._stopping = False
         self._hurry = False
-        self._due = self._heard = 0.0
+        self._due = 0.0
+        self._heard = time.monotonic()
         self._dropped = 0
         self.transport: Transport | None = None
 

@@ -212,7 +212,9 @@ def test_tls_that_fails_is_told_and_what_was_tracked_waits(
 @pytest.mark.parametrize(
     ("config", "says"),
     [
-        (password("SCRAM-SHA-512", "not-the-password"), "Kafka does not let this client in"),
+        pytest.param(
+            password("SCRAM-SHA-512", "not-the-password"), "Kafka does not let this client in", marks=pytest.mark.long
+        ),
         ({**password("PLAIN"), "sasl.mechanism": "GSSAPI"}, "sasl.mechanism is not one that the stream worker"),
         ({"security.protocol": "SSL", "ssl.ca.location": "/no/such.pem"}, "METERLINE_KAFKA_CONFIG"),
     ],

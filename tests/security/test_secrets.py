@@ -210,7 +210,7 @@ def test_a_value_is_hidden_wherever_it_stands() -> None:
         ("meterline_sinks", "uthentication failed"),
         ("meterline_sinks.notifier", "Kafka does not let this client in"),
         ("meterline_api", "uthentication failed"),
-        ("meterline_deploy", "Kafka does not let this client in"),
+        pytest.param("meterline_deploy", "Kafka does not let this client in", marks=pytest.mark.long),
     ],
 )
 def test_a_server_that_is_not_let_in_says_so_and_tells_none(
