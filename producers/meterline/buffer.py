@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import logging
+import queue
 import sys
 import threading
 import time
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Final
 
 from meterline.errors import BufferFullError
 from meterline.limits import Limits
 from meterline.records import Batch, Line, Record
 from meterline.reports import Problem
+
+_logger: Final = logging.getLogger("meterline")
 
 
 @dataclass(frozen=True)
@@ -39,11 +45,13 @@ class Buffer(ABC):
         # re-entrant: a signal handler may track while the thread that it interrupts does
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
-        self._wake = threading.Event()
+        # unlike an Event's, its put may interrupt another one of the same thread
+        self._wakes: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._limits = limits
         self._tracked = self._recovered = self._acknowledged = self._failed = self._dropped = self._pending = 0
         self._under_way = 0
-        self._asleep = self._given_up = False
+        self._why = ""
+        self._asleep = self._given_up = self._told_closed = False
         self._wait_for_room = 0
         self.closed = False
 
@@ -54,17 +62,22 @@ class Buffer(ABC):
             BufferFullError: there is no room, and ``when_full`` is ``raise``.
         """
         with self._lock:
+            taken = not self.closed and (self._add(line) or self._add_late(line))
             self._tracked += 1
-            if self.closed or not (self._add(line) or self._add_late(line)):
-                self._dropped += 1
-                if self._limits.when_full == "raise":
-                    raise BufferFullError(self.why_dropped())
-                return False
-            self._pending += 1
-            if self._asleep:
-                self._asleep = False
-                self._wake.set()
-            return True
+            if taken:
+                self._pending += 1
+                if self._asleep:
+                    self._asleep = False
+                    self._wakes.put(None)
+                return True
+            self._dropped += 1
+            self._why = "the producer is closed" if self.closed else self._full()
+            if self.closed and not self._told_closed:
+                self._told_closed = True
+                _logger.warning("usage events that are tracked after close() are dropped")
+            if self._limits.when_full == "raise":
+                raise BufferFullError(self._why)
+            return False
 
     @abstractmethod
     def _add(self, line: Line) -> bool:
@@ -72,7 +85,7 @@ class Buffer(ABC):
 
     def why_dropped(self) -> str:
         """What to say of events that were dropped last."""
-        return "the producer is closed" if self.closed else self._full()
+        return self._why
 
     @abstractmethod
     def _full(self) -> str:
@@ -99,6 +112,9 @@ class Buffer(ABC):
         """What is to be done once in a while, by the sender's thread; what went wrong in it."""
         return []
 
+    def look_again(self) -> None:  # noqa: B027
+        """What others left behind is to be found before anything is called settled."""
+
     def abandon(self) -> None:  # noqa: B027
         """Let go of what belongs to the parent process: this is its child."""
 
@@ -124,12 +140,18 @@ class Buffer(ABC):
         with self._lock:
             if self._pending or self.closed:
                 return
-            self._wake.clear()
             self._asleep = True
-        self._wake.wait(timeout)
+        self.pause(timeout)
+
+    def pause(self, timeout: float) -> None:
+        """Return at the next ``wake``, or after ``timeout`` seconds."""
+        with suppress(queue.Empty):
+            self._wakes.get(timeout=timeout)
+            while True:
+                self._wakes.get_nowait()
 
     def wake(self) -> None:
-        self._wake.set()
+        self._wakes.put(None)
 
     def wait_until_settled(self, timeout: float) -> int:
         """Wait until nothing is pending, at most ``timeout`` seconds; how many events still are."""

@@ -5,11 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from decimal import Decimal
-from inspect import Parameter, Signature, signature
+from functools import partial
+from inspect import Parameter, Signature, isasyncgenfunction, isgeneratorfunction, isroutine, signature
 from typing import Any
 
 from meterline.units import in_unit
 from meterline_schemas.errors import ConfigurationError
+
+
+def code_of(function: Callable[..., Any]) -> Callable[..., Any]:
+    """What says whether a callable is a coroutine function or a generator: its ``__call__`` where it is an object."""
+    return function if isroutine(function) or isinstance(function, partial) else type(function).__call__
 
 
 class Parameters:
@@ -20,6 +26,8 @@ class Parameters:
             self._signature: Signature | None = signature(function)
         except (TypeError, ValueError):
             self._signature = None
+        code = code_of(function)
+        self.of_generator = isgeneratorfunction(code) or isasyncgenfunction(code)
         found = self._signature.parameters if self._signature is not None else {}
         self.names = tuple(found)
         self._further = [name for name, each in found.items() if each.kind is Parameter.VAR_KEYWORD]

@@ -101,7 +101,9 @@ def count_partitions(producer: Producer, topic: str, timeout: float) -> int:
     if isinstance(producer, _Connection):
         producer.troubles.forget(producer)
     if found is None or found.error is not None or not found.partitions:
-        raise UnavailableError(f"Kafka has no topic {topic}; start Meterline once, it creates its topics")
+        raise UnavailableError(
+            f"Kafka has no topic {topic}: start Meterline once, it makes its topics, or correct METERLINE_TOPIC_PREFIX"
+        )
     return len(found.partitions)
 
 
@@ -131,5 +133,8 @@ class _Log:
         self._client = client
 
     def log(self, level: int, text: str, *values: object) -> None:
+        said = text % values
+        if said.startswith(("FAIL ", "ERROR ")):
+            level = logging.DEBUG  # a dozen a second while a broker is away; ``error_cb`` is told, too
         if _logger.isEnabledFor(level):
-            _logger.log(level, "%s", without_secrets(text % values, self._client))
+            _logger.log(level, "%s", without_secrets(said, self._client))

@@ -53,6 +53,12 @@ class Counting:
     ) -> None:
         self.name = getattr(function, "__qualname__", type(function).__qualname__)
         name_text("metric", metric)
+        if check is not None and not hasattr(check, "require"):
+            raise ConfigurationError(f"track_usage(check={check!r}) on {self.name}: pass a QuotaCheck")
+        if producer is not None and not (callable(producer) or hasattr(producer, "track")):
+            raise ConfigurationError(
+                f"track_usage(producer={producer!r}) on {self.name}: pass a producer, or a function that returns one"
+            )
         check_when(when)
         self._parameters = Parameters(function)
         self._metric = metric

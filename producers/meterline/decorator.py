@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from decimal import Decimal
 from typing import Any, TypeVar, cast
 
+from meterline.call import code_of
 from meterline.counting import USAGE_ERRORS, Counting, Gate, When
 from meterline.extractors import Extractor
 from meterline.tracker import Tracker
@@ -91,8 +92,7 @@ def usage_errors(function: Callable[..., Any] | None = None) -> int:
 
 def _wrapper(function: Callable[..., Any], counting: Counting) -> Callable[..., Any]:
     """Of the same kind as the function."""
-    plain = inspect.isroutine(function) or isinstance(function, functools.partial)
-    code = function if plain else type(function).__call__
+    code = code_of(function)
     if inspect.isasyncgenfunction(code):
         return _async_generator(function, counting)
     if inspect.iscoroutinefunction(code):

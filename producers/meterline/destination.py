@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from meterline.limits import Limits
 from meterline.transport import Answered, Connect, Transport
 from meterline_schemas.errors import ConfigurationError
 from meterline_schemas.topics import EVENTS
+
+_TOPIC: Final = re.compile(r"[A-Za-z0-9._-]{1,249}", re.ASCII)
 
 
 def destination(
@@ -25,6 +28,8 @@ def destination(
     Raises:
         ConfigurationError: neither is named, or both are passed; or the settings will never do.
     """
+    if bootstrap_servers is not None and not isinstance(bootstrap_servers, str):
+        raise TypeError("bootstrap_servers must be a str: several servers are written 'a:9092,b:9092'")
     if url and bootstrap_servers:
         raise ConfigurationError("pass bootstrap_servers or url, not both: events go one way")
     if not url and not bootstrap_servers:
@@ -42,6 +47,10 @@ def destination(
 
 
 def _kafka(bootstrap_servers: str, kafka_config: Mapping[str, Any] | None, topic: str, limits: Limits) -> Connect:
+    if bootstrap_servers.startswith(("http://", "https://")):
+        raise ConfigurationError(f"{bootstrap_servers} is a URL: Kafka servers are host:port, an API is passed as url=")
+    if not _TOPIC.fullmatch(topic):
+        raise ConfigurationError(f"{topic!r} is no name of a topic: the prefix may have letters, digits and . _ -")
     # imported here and not by the sender: a fork must not find another thread in the midst of an import
     from meterline.connection import check, client_settings
     from meterline.kafka_transport import KafkaTransport
@@ -62,9 +71,15 @@ def _http(url: str, api_key: str | None) -> Connect:
         raise ConfigurationError(
             "no key for the API: pass UsageProducer(url=..., api_key=...) or set METERLINE_API_KEY"
         )
+    if not (api_key.isascii() and api_key.isprintable()):
+        raise ConfigurationError(
+            "the key of the API has characters that no header takes: is there a newline at its end?"
+        )
     from meterline.http_transport import HttpTransport, pool
 
     pool().clear()
+
+    url = url.rstrip("/").removesuffix("/v1/events")
 
     def connect(answered: Answered) -> Transport:
         return HttpTransport(url, api_key, answered)

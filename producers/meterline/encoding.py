@@ -96,6 +96,8 @@ def quantity_text(quantity: Quantity) -> str:
     else:
         try:
             text = str(operator.index(quantity))  # numpy's integers too
+        except ValueError:  # thousands of digits
+            raise InvalidUsageError("quantity must be below 10^18") from None
         except TypeError:
             raise TypeError(f"quantity must be an int, a Decimal or a str, not {type(quantity).__name__}") from None
     try:
@@ -122,6 +124,8 @@ def time_text(timestamp: datetime) -> str:
 
 
 def _properties_text(properties: Mapping[str, Any]) -> str:
+    if not isinstance(properties, Mapping):
+        raise TypeError(f"properties must be a mapping, not {type(properties).__name__}")
     if len(properties) > MAX_PROPERTIES:
         raise InvalidUsageError(f"{len(properties)} properties, at most {MAX_PROPERTIES} are taken")
     try:

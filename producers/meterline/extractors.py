@@ -93,6 +93,14 @@ class _Yielded:
     def __call__(self, call: Call) -> int:
         return call.yielded
 
+    def check(self, field: str, function: str, parameters: Parameters) -> None:
+        """
+        Raises:
+            ConfigurationError: the function yields nothing.
+        """
+        if not parameters.of_generator:
+            raise ConfigurationError(f"track_usage({field}=yielded()) on {function}: it is no generator")
+
     def __str__(self) -> str:
         return "yielded()"
 

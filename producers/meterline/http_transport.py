@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from meterline.records import Record
+from meterline.records import Record, halves
 from meterline.transport import Answer, Answered
 from meterline_schemas.errors import ConfigurationError
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _MAX_EVENTS: Final = 5_000
 _MAX_BYTES: Final = 1024 * 1024
+_LONGEST_ANSWER: Final = 4 * 1024 * 1024
 _TIMEOUT: Final = 20.0  # seconds: longer than the API waits for Kafka
 _WAITING: Final = 16  # records
 _FIRST_WAIT: Final = 0.25
@@ -85,7 +86,10 @@ class HttpTransport:
             time.sleep(max(0.0, min(seconds, pause) if self._waiting else seconds))
             return
         record = self._waiting.popleft()
-        answer = self._post(record)
+        try:
+            answer = self._post(record)
+        except Exception as error:  # whatever it is: the record is to be sent again
+            answer = self._wait(f"{self._url} cannot be reached: {_reason(error)}")
         if answer is not None:
             self._answered(record, answer)
 
@@ -94,29 +98,25 @@ class HttpTransport:
 
     def _post(self, record: Record) -> Answer | None:
         """One request; None if the record was cut in two instead."""
-        import urllib3
-
+        body = gzip.compress(record.value, 1)
+        answer = self._pool.request(
+            "POST", self._url, body=body, headers=self._headers, retries=False, redirect=False, preload_content=False
+        )
         try:
-            answer = self._pool.request(
-                "POST", self._url, body=gzip.compress(record.value, 1), headers=self._headers, retries=False
-            )
-        except urllib3.exceptions.HTTPError as error:
-            return self._wait(f"{self._url} cannot be reached: {_reason(error)}")
-        try:
-            body = msgspec.json.decode(answer.data, type=_Body)
-        except msgspec.DecodeError:
-            body = _Body()
+            said = _read(answer)
+        finally:
+            answer.release_conn()
         if answer.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
             return self._halve(record)
-        if answer.status not in _FINAL or len(body.events) != record.events:
-            said = body.detail or answer.reason or "an answer that is not Meterline's"
-            return self._wait(f"{self._url} answered {answer.status}: {said}", answer.headers.get("Retry-After"))
+        if answer.status not in _FINAL or len(said.events) != record.events:
+            why = said.detail or answer.reason or "an answer that is not Meterline's"
+            return self._wait(f"{self._url} answered {answer.status}: {why}", answer.headers.get("Retry-After"))
         self._failures = 0
-        outcomes = Counter(event.status for event in body.events)
+        outcomes = Counter(event.status for event in said.events)
         failed = record.events - outcomes["accepted"]
         if not failed:
             return Answer()
-        first = next(event for event in body.events if event.status != "accepted")
+        first = next(event for event in said.events if event.status != "accepted")
         return Answer(failed=failed, detail=f"the API refused them, the first as {first.status}: {first.detail}")
 
     def _wait(self, detail: str, retry_after: str | None = None) -> Answer:
@@ -129,13 +129,9 @@ class HttpTransport:
         return Answer(again=True, detail=f"{detail}; sending usage events again in {seconds:.1f} s")
 
     def _halve(self, record: Record) -> Answer | None:
-        lines = record.value.split(b"\n")
-        if len(lines) == 1:
+        if record.events == 1:
             return Answer(failed=1, detail=f"{self._url} takes no event of {len(record.value):,} bytes")
-        middle = len(lines) // 2
-        for half in (lines[middle:], lines[:middle]):
-            size = sum(map(len, half))
-            self._waiting.appendleft(Record(record.partition, b"\n".join(half), len(half), size, record.batch))
+        self._waiting.extendleft(reversed(halves(record)))
         return None
 
 
@@ -159,11 +155,34 @@ def seconds_of(retry_after: str) -> float:
     except ValueError:
         try:
             seconds = email.utils.parsedate_to_datetime(retry_after).timestamp() - time.time()
-        except ValueError:
+        except (ValueError, OverflowError):
             return 0.0
     return min(max(0.0, seconds), _LONGEST_RETRY_AFTER) if seconds == seconds else 0.0
 
 
+def _read(answer: urllib3.BaseHTTPResponse) -> _Body:
+    """What it says, empty where it is no answer of Meterline's.
+
+    Raises:
+        TimeoutError: it does not end.
+    """
+    deadline = time.monotonic() + _TIMEOUT
+    parts = bytearray()
+    while part := answer.read1(64 * 1024):
+        parts += part
+        if len(parts) > _LONGEST_ANSWER or time.monotonic() > deadline:
+            answer.close()
+            raise TimeoutError("the answer does not end")
+    try:
+        return msgspec.json.decode(parts, type=_Body)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return _Body()
+
+
 def _reason(error: Exception) -> str:
-    """What went wrong, without the objects that urllib3 names in it."""
-    return str(error).rpartition(": ")[2] or type(error).__name__
+    """What went wrong, without the objects that urllib3 names in it, and without what may hold a secret."""
+    if "WRONG_VERSION_NUMBER" in str(error):
+        return "it does not speak TLS: does the URL begin with http://?"
+    if isinstance(error, OSError) or type(error).__module__.startswith("urllib3"):
+        return str(error).rpartition(": ")[2] or type(error).__name__
+    return type(error).__name__

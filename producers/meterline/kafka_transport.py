@@ -10,20 +10,12 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from meterline.connection import connect, count_partitions, trouble_of
 from meterline.limits import Limits
-from meterline.records import Record
+from meterline.records import Record, halves
 from meterline.transport import Answer, Answered
 from meterline_schemas.errors import UnavailableError
 
 # Kafka will say the same next time. Everything else is sent again: an id counts once however often it arrives.
-_PERMANENT: Final = frozenset(
-    {
-        KafkaError.MSG_SIZE_TOO_LARGE,
-        KafkaError.INVALID_RECORD,
-        KafkaError.TOPIC_AUTHORIZATION_FAILED,
-        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
-        KafkaError._UNKNOWN_PARTITION,
-    }
-)
+_PERMANENT: Final = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_RECORD})
 _METADATA_TIMEOUT: Final = 2.0
 
 
@@ -36,6 +28,7 @@ class KafkaTransport:
         self._limits = limits
         self._answered = answered
         self._fatal = ""
+        self._one_by_one = False
         self.max_events = limits.batch_events
         self.max_bytes = limits.batch_bytes
         self.partitions = 0
@@ -55,7 +48,7 @@ class KafkaTransport:
             self.producer.produce(
                 self._topic,
                 value=record.value,
-                partition=record.partition,
+                partition=record.partition % self.partitions,  # fewer than there were: it is forwarded, and counts
                 on_delivery=partial(self._on_delivery, record),
             )
         except BufferError:
@@ -75,7 +68,7 @@ class KafkaTransport:
             self._client,
             on_fatal=self._on_fatal,
             # no time limit: what Kafka does not take waits in the buffer, whose bound is the limit
-            **{"message.timeout.ms": 0, **self._limits.queue()},
+            **{"message.timeout.ms": 0, **self._limits.queue(), **({"batch.size": 1} if self._one_by_one else {})},
         )
 
     def _reconnect(self) -> None:
@@ -96,7 +89,18 @@ class KafkaTransport:
             self._answer(record, error)
 
     def _answer(self, record: Record, error: KafkaError) -> None:
-        if error.code() in _PERMANENT:
+        if error.code() == KafkaError._UNKNOWN_PARTITION:
+            self.partitions = 0  # the topic is not what it was: ask again
+        if error.code() == KafkaError.MSG_SIZE_TOO_LARGE and not self._one_by_one:
+            # of a batch that librdkafka made of several records: this one may fit
+            self._one_by_one = True
+            self._fatal = f"{error.str()}: records are sent one by one from now on"
+        if error.code() == KafkaError.MSG_SIZE_TOO_LARGE and self._fatal:
+            self._answered(record, Answer(again=True))
+        elif error.code() in _PERMANENT and record.events > 1:
+            for half in halves(record):
+                self._answered(half, Answer(again=True))
+        elif error.code() in _PERMANENT:
             self._answered(record, Answer(failed=record.events, detail=f"Kafka refused them: {error.str()}"))
         else:
             self._answered(record, Answer(again=True, detail=f"sending usage events again: {error.str()}"))

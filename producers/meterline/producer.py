@@ -64,6 +64,10 @@ class UsageProducer:
         spool: Spool | str | os.PathLike[str] | None = None,
         on_error: Callable[[Problem], None] | None = None,
     ) -> None:
+        if limits is not None and not isinstance(limits, Limits):
+            raise TypeError(f"limits must be Limits(...), not {type(limits).__name__}")
+        if on_error is not None and not callable(on_error):
+            raise TypeError(f"on_error must be a function, not {type(on_error).__name__}")
         self._limits = limits or Limits()
         self._connect = destination(bootstrap_servers, kafka_config, topic_prefix, url, api_key, self._limits)
         self._source = source
@@ -186,6 +190,7 @@ class UsageProducer:
         if self._sender is None and self._spool is not None:
             self._start()
         if self._sender is not None:
+            self._buffer.look_again()
             self._sender.hurry()
         return self._buffer.wait_until_settled(timeout)
 
@@ -201,7 +206,12 @@ class UsageProducer:
         Those that are in the spool stay pending and are sent by whoever uses it next; others are counted as failed.
         """
         self._buffer.closed = True
-        _open.discard(self)
+        try:
+            return self._end(timeout)
+        finally:
+            _open.discard(self)  # not before: a child that is forked meanwhile has to let go of the spool
+
+    def _end(self, timeout: float) -> int:
         sender = self._sender
         if sender is None:
             return self._buffer.give_up()
@@ -209,14 +219,16 @@ class UsageProducer:
         self.flush(timeout)
         sender.stop()
         sender.join(max(0.5, deadline - time.monotonic()))
+        reports = Reporter(self._on_error, 0)
+        if sender.is_alive() and (problem := sender.untold()):
+            reports.add(problem)
         left, place = self._buffer.give_up(), self._buffer.place
         if left:
-            reports = Reporter(self._on_error, 0)
             if self._spool is None:
                 reports.add(Problem("failed", left, f"they were not acknowledged within {timeout:g} s of closing"))
             else:
                 reports.add(Problem("broker", 0, f"{left} usage events stay in {place} and are sent from there later"))
-            reports.tell()
+        reports.tell()
         return left
 
     async def aclose(self, timeout: float = 10.0) -> int:
@@ -242,7 +254,9 @@ class UsageProducer:
         await self.aclose()
 
     def _start(self) -> None:
-        with self._starting:
+        if not self._starting.acquire(blocking=False):
+            return  # who holds it starts it; to wait here would be for ever in a signal handler
+        try:
             if self._sender is not None or self._buffer.closed:
                 return
             reports = Reporter(self._on_error, self._limits.report_seconds)
@@ -252,6 +266,10 @@ class UsageProducer:
             except RuntimeError:
                 return  # no thread to be had now, or the interpreter is ending: the next ``track`` tries again
             self._sender = sender
+            if self._buffer.closed:
+                sender.stop()
+        finally:
+            self._starting.release()
         # a child of multiprocessing ends without atexit
         util = sys.modules.get("multiprocessing.util")
         if util is not None:

@@ -52,3 +52,13 @@ def _cut(partition: int, texts: list[str], max_bytes: int, batch: Batch) -> Iter
     middle = len(texts) // 2
     yield from _cut(partition, texts[:middle], max_bytes, batch)
     yield from _cut(partition, texts[middle:], max_bytes, batch)
+
+
+def halves(record: Record) -> list[Record]:
+    """A record of several events as two, for whoever takes no more at once."""
+    lines = record.value.split(b"\n")
+    middle = len(lines) // 2
+    return [
+        Record(record.partition, b"\n".join(half), len(half), sum(map(len, half)), record.batch)
+        for half in (lines[:middle], lines[middle:])
+    ]

@@ -56,5 +56,5 @@ class Reporter:
             return
         try:
             self._on_error(problem)
-        except Exception:
+        except BaseException:  # an exit too: the thread that calls it must go on
             _logger.exception("on_error raised")

@@ -17,6 +17,7 @@ from meterline_schemas.errors import MeterlineError, UnavailableError
 
 _logger: Final = logging.getLogger("meterline")
 _SILENCE: Final = 5.0  # seconds without an answer that are told
+_LONGEST_POLL: Final = 0.05  # a poll does not hear who is in a hurry
 _IDLE: Final = 1.0  # seconds between looks at an empty buffer
 
 
@@ -54,6 +55,7 @@ class Sender(threading.Thread):
                 self._survive(self.transport)
             self.transport.close()
         except MeterlineError as error:  # settings that were right when the producer was made
+            self._buffer.closed = True
             self._reports.add(Problem("failed", self._buffer.give_up(), str(error)))
         self._report()
         self._reports.tell(everything=True)
@@ -75,15 +77,16 @@ class Sender(threading.Thread):
             transport.reach()
         except UnavailableError as error:
             self._report_absence(str(error))
+            self._buffer.pause(_IDLE)
         else:
             self._report_silence(transport)
         if transport.partitions and (time.monotonic() >= self._due or self._hurry or self._enough_waits(transport)):
             self._send(transport)
             self._due = time.monotonic() + self._limits.batch_seconds
-        transport.poll(max(0.0, min(self._due - time.monotonic(), self._limits.batch_seconds)))
+        transport.poll(max(0.0, min(self._due - time.monotonic(), _LONGEST_POLL)))
 
     def _send(self, transport: Transport) -> None:
-        self._hurry = False
+        hurry, self._hurry = self._hurry, False
         while True:
             batch = self._buffer.take()
             if batch is not None:
@@ -93,7 +96,7 @@ class Sender(threading.Thread):
                 if not transport.send(self._queue[0]):  # no room: the rest stays for the next turn
                     return
                 self._queue.popleft()
-            if batch is None or not self._enough_waits(transport):
+            if batch is None or not (hurry or self._enough_waits(transport)):
                 return
             transport.poll(0)
 
@@ -124,7 +127,11 @@ class Sender(threading.Thread):
     def _report(self) -> None:
         for problem in self._buffer.care():
             self._reports.add(problem)
-        dropped = self._buffer.stats().dropped
-        if dropped > self._dropped:
-            self._reports.add(Problem("dropped", dropped - self._dropped, self._buffer.why_dropped()))
-            self._dropped = dropped
+        if dropped := self.untold():
+            self._reports.add(dropped)
+
+    def untold(self) -> Problem | None:
+        """Events that were dropped since this was last asked."""
+        dropped, before = self._buffer.stats().dropped, self._dropped
+        self._dropped = dropped
+        return Problem("dropped", dropped - before, self._buffer.why_dropped()) if dropped > before else None

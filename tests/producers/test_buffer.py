@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 import time
 
@@ -148,6 +149,30 @@ def test_waiting_ends_at_its_deadline_and_says_what_is_left() -> None:
     assert lines.wait_until_settled(60) == 0
 
 
+def test_the_counts_hold_while_events_wait_for_room() -> None:
+    lines = buffer(1, 100, wait_seconds=60)
+    lines.put(("t", "x", 1))
+    record = all_of(lines.take())
+    waits = threading.Thread(target=lambda: lines.put(("t", "y", 1)))
+    waits.start()
+    deadline = time.monotonic() + 10
+    while not lines._wait_for_room and time.monotonic() < deadline:
+        time.sleep(0.001)
+    assert balanced(lines.stats())
+    lines.settle(record)
+    waits.join(10)
+    assert balanced(lines.stats())
+
+
+def test_events_after_the_end_are_dropped_counted_and_told(caplog: pytest.LogCaptureFixture) -> None:
+    lines = buffer(10, 100)
+    lines.closed = True
+    for _ in range(3):
+        assert lines.put(("t", "x", 1)) is False
+    assert lines.stats() == Stats(tracked=3, dropped=3)
+    assert caplog.text.count("after close()") == 1
+
+
 def test_threads_lose_no_count() -> None:
     lines = buffer(5_000, 10**9)
 
@@ -156,8 +181,13 @@ def test_threads_lose_no_count() -> None:
             lines.put(("t", "x", 1))
 
     threads = [threading.Thread(target=work) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(before)
     assert lines.stats() == Stats(tracked=16_000, dropped=11_000, pending=5_000)

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from meterline.call import Call, Parameters
 from meterline.decorator import track_usage, usage_errors
 from meterline.errors import InvalidUsageError
-from meterline.extractors import arg, constant, result
+from meterline.extractors import arg, constant, result, yielded
+from meterline.quota_check import QuotaCheck
 from meterline.testing import InMemoryProducer
 from meterline_schemas.errors import ConfigurationError
 
@@ -155,6 +156,8 @@ def plain(tenant_id: str, pages: int = 1) -> int:
     return pages
 
 
+CHECK = QuotaCheck("http://127.0.0.1:1", "key")
+
 WRONG: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "a bare text": ({"tenant": "tenant_id"}, ConfigurationError, r"arg\('tenant_id'\).*constant\('tenant_id'\)"),
     "a text as quantity": ({"quantity": "pages"}, ConfigurationError, r"arg\('pages'\)"),
@@ -167,7 +170,10 @@ WRONG: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "one id for all": ({"id": constant("x")}, ConfigurationError, "only its first call"),
     "a wrong when": ({"when": "never"}, ConfigurationError, "'success' or 'always'"),
     "a number as tenant": ({"tenant": 7}, ConfigurationError, "write arg"),
-    "a result before the call": ({"tenant": result("org"), "check": object()}, ConfigurationError, "before the call"),
+    "a result before the call": ({"tenant": result("org"), "check": CHECK}, ConfigurationError, "before the call"),
+    "items of a function": ({"quantity": yielded()}, ConfigurationError, "no generator"),
+    "a check that is none": ({"check": 5}, ConfigurationError, "QuotaCheck"),
+    "a producer that is none": ({"producer": 5}, ConfigurationError, "a function that returns one"),
 }
 
 

@@ -39,6 +39,7 @@ class Reply(NamedTuple):
     status: int
     headers: Mapping[str, str] = MappingProxyType({})
     after: bool = False
+    body: bytes = b"<html>busy</html>"
 
 
 class Gate:
@@ -62,7 +63,7 @@ class Gate:
                     answer = urllib3.request("POST", api + self.path, body=body, headers=headers, retries=False)
                     status, data = answer.status, answer.data
                 if reply is not None:
-                    status, more, data = reply.status, reply.headers, b"<html>busy</html>"
+                    status, more, data = reply.status, reply.headers, reply.body
                 self.send_response(status)
                 for name, value in {**more, "Content-Length": str(len(data))}.items():
                     self.send_header(name, value)
@@ -248,6 +249,33 @@ def test_the_environment_may_name_the_api(api: Api, monkeypatch: pytest.MonkeyPa
         id = producer.track("t", "m")
         assert producer.flush(30) == 0
     assert len(api.taken([id])) == 1
+
+
+@pytest.mark.parametrize("key", ["mk_secret\n", "mk_sécret"])
+def test_a_key_that_no_header_takes_is_refused_and_not_shown(key: str) -> None:
+    with pytest.raises(ConfigurationError, match="newline") as raised:
+        UsageProducer(url="https://meter.example", api_key=key)
+    assert "mk_" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply(200, body=b"\xff{"),
+        Reply(202, body=b'{"events":' + b'{"a":' * 5_000),
+        Reply(429, {"Retry-After": "Fri, 31 Dec 9999999 23:59:59 GMT"}),
+        Reply(307, {"Location": "http://[::1"}),
+        Reply(202, body=b'{"events": [' + b" " * 9_000_000 + b"]}"),
+    ],
+    ids=["text", "nested", "date", "location", "endless"],
+)
+def test_whatever_is_answered_the_events_are_sent_again(gate: Gate, api: Api, reply: Reply) -> None:
+    gate.replies = [reply]
+    with UsageProducer(url=gate.url, api_key=KEY) as producer:
+        ids = [producer.track("t", "m") for _ in range(10)]
+        assert producer.flush(30) == 0
+        assert producer.stats() == Stats(tracked=10, acknowledged=10)
+    assert {event["id"] for event in api.taken(ids)} == set(ids)
 
 
 @pytest.mark.parametrize(

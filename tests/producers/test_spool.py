@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shutil
+import signal
 import subprocess
 import sys
+from collections import Counter
 from datetime import timedelta
 from pathlib import Path
 
@@ -67,7 +70,7 @@ def test_what_is_left_behind_is_what_was_not_delivered(
     second = Segment.adopt(first.path)
     assert second is not None
     left = lines[delivered:]
-    assert second.count() == len(left)
+    assert second.waiting == len(left)
     batch = second.take()
     assert (batch.lines if batch else []) == left
     second.close()
@@ -125,6 +128,112 @@ def test_lines_behind_a_long_damage_are_still_sent(tmp_path: Path) -> None:
     assert lines_of(buffer) == [line(0), line(1)]
     assert buffer.stats() == Stats(recovered=3, pending=2, failed=1)
     assert (tmp_path / DAMAGED).read_bytes() == bytes(1_300_000) + b"\n"
+    buffer.give_up()
+
+
+def test_a_file_that_somebody_cut_off_holds_nothing_up(tmp_path: Path) -> None:
+    for mine in (True, False):
+        folder = tmp_path / str(mine)
+        folder.mkdir()
+        buffer = SpoolBuffer(Limits(), Spool(folder))
+        if mine:
+            for number in range(3):
+                buffer.put(line(number))
+            (path,) = files(folder)
+        else:
+            segment = Segment.create(folder)
+            for number in range(3):
+                segment.append(line_of(line(number)))
+            segment.close()
+            path = segment.path
+            buffer.care()
+        os.truncate(path, path.stat().st_size - len(line_of(line(2))))
+        assert lines_of(buffer) == [line(0), line(1)]
+        assert buffer.stats().failed == 1
+        assert buffer.stats().pending == 2
+        buffer.put(line(4))
+        assert lines_of(buffer) == [line(4)]
+        buffer.give_up()
+
+
+def test_an_event_nested_as_deep_as_it_may_be_takes_no_other_with_it(tmp_path: Path) -> None:
+    segment = Segment.create(tmp_path)
+    deep = '{"a":' * 100_000 + "1" + "}" * 100_000
+    for each in (line(0), ("t", deep, len(deep)), line(1)):
+        segment.append(line_of(each))
+    segment.close()
+    buffer = SpoolBuffer(Limits(), Spool(tmp_path))
+    buffer.care()
+    assert lines_of(buffer) == [line(0), line(1)]
+    assert buffer.stats() == Stats(recovered=3, pending=2, failed=1)
+    buffer.give_up()
+
+
+def test_a_handler_that_tracks_in_the_midst_of_track_takes_nobodys_place(tmp_path: Path) -> None:
+    producer = UsageProducer(NOWHERE, spool=tmp_path)
+    ids: list[str] = []
+    signal.signal(signal.SIGALRM, lambda _number, _frame: ids.append(producer.track("handler", "m")))
+    signal.setitimer(signal.ITIMER_REAL, 0.001, 0.0001)
+    try:
+        while len(ids) < 100_000:
+            ids.append(producer.track("t", "m"))
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    producer.close(0.1)
+    on_disk = b"".join(path.read_bytes() for path in files(tmp_path))
+    kept = Counter(json.loads(text.partition(b"\t")[2])["id"] for text in on_disk.split(b"\n")[1:-1])
+    assert sum(1 for id in ids if kept[id] != 1) == 0
+
+
+def test_a_folder_that_was_deleted_is_told_and_made_anew(tmp_path: Path) -> None:
+    folder = tmp_path / "spool"
+    folder.mkdir()
+    buffer = SpoolBuffer(Limits(), Spool(folder))
+    buffer.put(line(0))
+    shutil.rmtree(folder)
+    (problem,) = buffer.care()
+    assert "was deleted" in problem.detail
+    buffer.put(line(1))
+    assert len(files(folder)) == 1
+    assert lines_of(buffer) == [line(0), line(1)]
+    buffer.give_up()
+
+
+def test_few_files_of_others_are_open_at_once(tmp_path: Path) -> None:
+    for number in range(12):
+        segment = Segment.create(tmp_path)
+        segment.append(line_of(line(number)))
+        segment.close()
+    buffer = SpoolBuffer(Limits(), Spool(tmp_path))
+    found: list[Line] = []
+    while len(found) < 12:
+        buffer.look_again()
+        buffer.care()
+        assert buffer.wait_until_settled(0) <= 4
+        while (batch := buffer.take()) is not None:
+            found += batch.lines
+            buffer.settle(record(batch))
+    assert sorted(found) == sorted(line(number) for number in range(12))
+    buffer.look_again()
+    assert not buffer._is_settled()
+    buffer.care()
+    assert buffer._is_settled()
+    buffer.give_up()
+
+
+def test_what_was_written_is_forced_to_the_disk_whatever_the_sender_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forced: list[str] = []
+    monkeypatch.setattr(os, "fdatasync", lambda fd: forced.append(os.readlink(f"/proc/self/fd/{fd}")))
+    buffer = SpoolBuffer(Limits(), Spool(tmp_path, max_bytes=32_000, sync_seconds=0.01))  # files of 1,000 bytes
+    buffer.care()
+    for number in range(40):
+        buffer.put(line(number))
+    wanted = {str(path) for path in files(tmp_path)}
+    assert len(wanted) > 1
+    wait_until(lambda: wanted <= set(forced), 10, "every file was forced to the disk")
     buffer.give_up()
 
 
@@ -232,7 +341,8 @@ def test_what_the_disk_refuses_waits_in_memory(tmp_path: Path) -> None:
 
 
 def test_what_is_in_memory_alone_fails_when_the_producer_closes(tmp_path: Path) -> None:
-    buffer = SpoolBuffer(Limits(), Spool(tmp_path / "gone"))
+    (tmp_path / "file").touch()
+    buffer = SpoolBuffer(Limits(), Spool(tmp_path / "file" / "spool"))
     buffer.put(line(1))
     buffer.put(line(2))
     assert lines_of(buffer) == [line(1), line(2)]

@@ -25,7 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Exit code 0, 1 where something is left or cannot be sent, 2 for wrong arguments."""
     parser = argparse.ArgumentParser(
         prog="python -m meterline.spool",
-        description=__doc__,
+        description=(__doc__ or "").replace("``", ""),
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -45,13 +45,17 @@ def main(arguments: list[str] | None = None) -> int:
 def _show(folder: Path) -> int:
     total = 0
     for path in sorted(folder.glob(f"*{SUFFIX}")):
-        segment = Segment.adopt(path)
+        try:
+            segment = Segment.adopt(path)
+        except OSError as error:
+            print(f"{path.name}: {error.strerror}")
+            continue
         if segment is None:
             print(f"{path.name}: in use by a producer that runs")
             continue
-        events = segment.count()
+        events = segment.waiting
         written = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(segment.modified()))
-        segment.close()
+        segment.release()
         total += events
         print(f"{path.name}: {events:,} events wait, written to last at {written} UTC")
     damaged = folder / DAMAGED
@@ -62,11 +66,16 @@ def _show(folder: Path) -> int:
 
 
 def _send(folder: Path, timeout: float) -> int:
+    if not any(folder.glob(f"*{SUFFIX}")):
+        print("nothing waits")
+        return 0
     with UsageProducer(spool=folder) as producer:
         left = producer.flush(timeout)
         stats = producer.stats()
     print(f"{stats.acknowledged:,} sent, {stats.failed:,} failed, {left:,} left")
-    return 1 if left or stats.failed else 0
+    if others := len(list(folder.glob(f"*{SUFFIX}"))) if not left else 0:
+        print(f"{others} files are of a producer that runs, or cannot be read: see {sys.argv[0]} without --send")
+    return 1 if left or others or stats.failed else 0
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from meterline.records import Batch, Line, Record
 from meterline.reports import Problem
 from meterline.spool.segment import SUFFIX, Segment, line_of
 from meterline.spool.settings import Spool
+from meterline.spool.syncing import Syncing
 
 DAMAGED: Final = "damaged.lines"
 _LOOK_SECONDS: Final = 5.0  # between looks for what others left behind
@@ -41,7 +42,9 @@ class SpoolBuffer(Buffer):
         self._refusal = ""
         self._problems: list[Problem] = []
         self._has_looked = False
-        self._looked = self._synced = 0.0
+        self._looked = 0.0
+        self._finished: list[int] = []  # descriptors of files that are to be forced to the disk once more
+        self._syncing: Syncing | None = None
 
     @property
     def place(self) -> str:
@@ -82,6 +85,7 @@ class SpoolBuffer(Buffer):
         return self._bytes + self._others + size <= self._spool.max_bytes
 
     def _next_segment(self) -> Segment:
+        self._spool.path.mkdir(parents=True, exist_ok=True)
         segment = Segment.create(self._spool.path)
         self._finish_segment()
         self._writes = segment
@@ -92,6 +96,8 @@ class SpoolBuffer(Buffer):
     def _finish_segment(self) -> None:
         finished, self._writes = self._writes, None
         if finished is not None:
+            if self._syncing is not None and not finished.is_delivered:
+                self._finished.append(finished.duplicate())
             self._remove_if_delivered(finished)
 
     def _is_settled(self) -> bool:
@@ -114,6 +120,8 @@ class SpoolBuffer(Buffer):
                 self._set_aside(segment)
                 if batch is not None:
                     return self._took(batch)
+                if segment.waiting:
+                    self._miss(segment)
                 self._remove_if_delivered(segment)
             return None
 
@@ -149,7 +157,7 @@ class SpoolBuffer(Buffer):
         if not lines:
             return
         kept = self._spool.path / DAMAGED
-        with contextlib.suppress(OSError), kept.open("ab") as file:
+        with contextlib.suppress(OSError), open(kept, "ab", opener=_private) as file:
             file.writelines(lines)
         events = sum(line.endswith(b"\n") for line in lines)
         self._failed += events
@@ -157,15 +165,23 @@ class SpoolBuffer(Buffer):
         detail = f"lines in {segment.path.name} cannot be read; they are kept in {kept}"
         self._problems.append(Problem("failed", events, detail))
 
+    def _miss(self, segment: Segment) -> None:
+        """Events that were in a file, which was cut off since."""
+        events = segment.skip()
+        self._failed += events
+        self._pending -= events
+        self._problems.append(Problem("failed", events, f"{segment.path} is shorter than it was: they are gone"))
+
     def care(self) -> list[Problem]:
         """Look for what others left behind, force what was written to the disk: each when it is due."""
+        if self._spool.sync_seconds is not None and self._syncing is None:
+            self._syncing = Syncing(self._spool.path, self._spool.sync_seconds, self._unsynced)
+            self._syncing.start()
         now = time.monotonic()
-        if self._spool.sync_seconds is not None and now - self._synced >= self._spool.sync_seconds:
-            self._synced = now
-            self._force_to_disk()
-        if not self._has_looked or now - self._looked >= _LOOK_SECONDS:
+        room = _ADOPTED - sum(segment.foreign for segment in list(self._segments))
+        if (room and not self._has_looked) or now - self._looked >= _LOOK_SECONDS:
             self._looked = now
-            self._look_around()
+            self._look_around(room)
         with self._lock:
             problems, self._problems = self._problems, []
             if self._refusal:
@@ -174,7 +190,10 @@ class SpoolBuffer(Buffer):
                 self._refusal = ""
         return problems
 
-    def _look_around(self) -> None:
+    def look_again(self) -> None:
+        self._has_looked = False
+
+    def _look_around(self, room: int) -> None:
         try:
             files = sorted(Path(self._spool.path).glob(f"*{SUFFIX}"))
             sizes = sum(_size(path) for path in files)
@@ -184,27 +203,34 @@ class SpoolBuffer(Buffer):
             return
         with self._lock:
             ours = {segment.path for segment in self._segments}
+            if self._writes is not None and not self._writes.path.exists():
+                self._finish_segment()
+                detail = f"the spool {self._spool.path} was deleted: what waits in it does not outlive this process"
+                self._problems.append(Problem("spool", 0, detail))
         found: list[Segment] = []
         for path in files:
-            if path not in ours and len(found) < _ADOPTED:
-                with contextlib.suppress(OSError):
+            if path not in ours and len(found) < room:
+                try:
                     if segment := Segment.adopt(path):
                         found.append(segment)
+                except OSError as error:
+                    detail = f"{path} was left behind and cannot be taken over: {error.strerror}"
+                    self._problems.append(Problem("spool", 0, detail))
         with self._lock:
             for segment in found:
                 self._adopt(segment)
             self._others = max(0, sizes - self._bytes)
-            self._has_looked = len(found) < _ADOPTED  # else there may be more
+            self._has_looked = len(found) < room  # else there may be more
             self._changed.notify_all()
 
     def _adopt(self, segment: Segment) -> None:
         if self._given_up:
-            segment.close()
+            segment.release()
             return
         self._bytes += segment.size
         self._segments.appendleft(segment)
         expired = time.time() - segment.modified() > self._spool.max_age.total_seconds()
-        events = segment.skip() if expired else segment.count()
+        events = segment.skip() if expired else segment.waiting
         self._recovered += events
         if not expired:
             self._pending += events
@@ -214,16 +240,13 @@ class SpoolBuffer(Buffer):
             self._problems.append(Problem("failed", events, detail))
         self._remove_if_delivered(segment)
 
-    def _force_to_disk(self) -> None:
+    def _unsynced(self) -> list[int]:
+        """Descriptors of the files that are not forced to the disk yet, the caller's to close."""
         with self._lock:
-            fd = None if self._writes is None else self._writes.duplicate()  # the file may be removed meanwhile
-        if fd is not None:
-            try:
-                os.fdatasync(fd)
-            except OSError as error:
-                self._refusal = error.strerror or str(error)
-            finally:
-                os.close(fd)
+            found, self._finished = self._finished, []
+            if self._writes is not None:
+                found.append(self._writes.duplicate())
+            return found
 
     def give_up(self) -> int:
         """What is on disk stays there, for whoever looks into the folder next; what is in memory alone failed."""
@@ -236,7 +259,11 @@ class SpoolBuffer(Buffer):
                 self._writes = None
                 for segment in list(self._segments):
                     self._remove_if_delivered(segment)
-                self.abandon()
+                for segment in self._segments:
+                    segment.release()
+                self._segments.clear()
+                if self._syncing is not None:
+                    self._syncing.stop()
                 self._changed.notify_all()
             return self._pending
 
@@ -244,6 +271,10 @@ class SpoolBuffer(Buffer):
         for segment in self._segments:
             segment.close()
         self._segments.clear()
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_CLOEXEC, 0o600)
 
 
 def _size(path: Path) -> int:

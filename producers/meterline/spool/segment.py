@@ -29,16 +29,20 @@ _parse: Final = msgspec.json.Decoder(msgspec.Raw).decode
 
 
 class Segment:
-    """Not safe to share between threads: the buffer that it belongs to has a lock."""
+    """Not safe to share between threads: the buffer that it belongs to has a lock.
+
+    ``waiting``: events that were not taken yet. ``damaged``: lines that cannot be read, and what is too long to be one.
+    """
 
     def __init__(self, path: Path, fd: int, *, foreign: bool) -> None:
         self.path = path
-        self.size = os.fstat(fd).st_size
+        self.foreign = foreign  # written by a process that ended, perhaps in the midst of it
+        self.damaged: list[bytes] = []
         self._fd = fd
-        self._foreign = foreign  # written by a process that ended, perhaps in the midst of it
+        self.size = os.fstat(fd).st_size
         self._position = self._delivered()
         self._taken: deque[tuple[Batch, int]] = deque()  # and the position after it; delivered ones leave at the left
-        self.damaged: list[bytes] = []  # lines that cannot be read, and what is too long to be one
+        self.waiting = self._count() if foreign else 0
 
     @classmethod
     def create(cls, folder: Path) -> Segment:
@@ -50,10 +54,10 @@ class Segment:
         while True:
             name = f"{time.time_ns() // 1_000_000:013d}-{os.getpid()}-{secrets.token_hex(4)}{SUFFIX}"
             fd = os.open(folder / name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            if not _lock(fd):  # somebody who looked for files of dead processes was quicker: it is theirs
-                os.close(fd)
-                continue
             try:
+                if not _lock(fd):  # somebody who looked for files of dead processes was quicker: it is theirs
+                    os.close(fd)
+                    continue
                 os.pwrite(fd, b"%020d\n" % _HEAD, 0)
             except OSError:
                 os.close(fd)
@@ -72,10 +76,14 @@ class Segment:
             fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         except FileNotFoundError:
             return None
-        if _lock(fd):
-            with contextlib.suppress(FileNotFoundError):
-                if os.path.samestat(os.fstat(fd), os.stat(path)):
-                    return cls(path, fd, foreign=True)
+        try:
+            if _lock(fd) and os.path.samestat(os.fstat(fd), os.stat(path)):
+                return cls(path, fd, foreign=True)
+        except FileNotFoundError:
+            pass
+        except OSError:
+            os.close(fd)
+            raise
         os.close(fd)
         return None
 
@@ -89,29 +97,39 @@ class Segment:
         return self.is_read and not self._taken
 
     def append(self, data: bytes) -> None:
-        """A line, as ``line_of`` makes it.
+        """A line, as ``line_of`` makes it. A signal handler may append between the lines of this one.
 
         Raises:
             OSError: the disk is full or fails; nothing was appended.
         """
-        written = os.pwrite(self._fd, data, self.size)
-        if written != len(data):
-            os.ftruncate(self._fd, self.size)
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        self.size += written
+        start = self.size
+        self.size = end = start + len(data)
+        try:
+            if os.pwrite(self._fd, data, start) != len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError:
+            if self.size == end:  # else a hole stays, which is passed over
+                self.size = start
+                os.ftruncate(self._fd, start)
+            raise
+        self.waiting += 1
 
     def take(self) -> Batch | None:
         """The next lines, None if there are none."""
         while not self.is_read:
             data = os.pread(self._fd, min(_READ_BYTES, self.size - self._position), self._position)
+            if not data:  # somebody cut it off
+                self.size = self._position
+                break
             end = data.rfind(b"\n") + 1
             if not end:  # a last line that is torn was never confirmed to anyone; before the end it is damage
                 end = len(data)
                 if self._position + end < self.size:
                     self.damaged.append(data)
                 data = b""
-            self._position += end
             lines = self._lines(data[:end])
+            self._position += end
+            self.waiting -= data.count(b"\n", 0, end)
             if lines:
                 batch = Batch(lines, len(lines), self)
                 self._taken.append((batch, self._position))
@@ -127,17 +145,9 @@ class Segment:
             os.pwrite(self._fd, b"%020d\n" % reached, 0)
 
     def skip(self) -> int:
-        """Pass over what was not taken yet; how many events that is."""
-        events = self.count()
+        """Pass over what was not taken; how many events that is, those among them that are not there any more."""
+        events, self.waiting = self.waiting, 0
         self._position = self.size
-        return events
-
-    def count(self) -> int:
-        """Events that were not taken yet."""
-        events, position = 0, self._position
-        while data := os.pread(self._fd, _READ_BYTES, position):
-            events += data.count(b"\n")
-            position += len(data)
         return events
 
     def modified(self) -> float:
@@ -156,12 +166,25 @@ class Segment:
         """Let go of it as it is. In the child of its process: the parent's lock is not touched by that."""
         os.close(self._fd)
 
+    def release(self) -> None:
+        """Let go of it for others to take, also where a child of this process holds a descriptor of it."""
+        with contextlib.suppress(OSError):
+            fcntl.flock(self._fd, fcntl.LOCK_UN)
+        self.close()
+
+    def _count(self) -> int:
+        events, position = 0, self._position
+        while data := os.pread(self._fd, _READ_BYTES, position):
+            events += data.count(b"\n")
+            position += len(data)
+        return events
+
     def _delivered(self) -> int:
         head = os.pread(self._fd, _HEAD, 0)
         return max(_HEAD, int(head)) if head[:-1].isdigit() and head.endswith(b"\n") else _HEAD
 
     def _lines(self, data: bytes) -> list[Line]:
-        if not self._foreign:
+        if not self.foreign:
             return [_line(text) for text in data[:-1].decode().split("\n")]
         found = [(raw + b"\n", _whole(raw)) for raw in data.split(b"\n")[:-1]]
         self.damaged += [raw for raw, line in found if line is None]
@@ -178,13 +201,13 @@ def _whole(raw: bytes) -> Line | None:
     try:
         line = _line(raw.decode())
         _parse(line[1])
-    except ValueError:  # msgspec's DecodeError is one
+    except (ValueError, RecursionError):  # msgspec's DecodeError is a ValueError
         return None
     return line if line[0] else None
 
 
 def _line(text: str) -> Line:
-    tenant_id, _tab, event = text.partition("\t")
+    tenant_id, _tab, event = text.lstrip("\0").partition("\t")  # a hole is where an append failed
     return tenant_id, event, len(event) if event.isascii() else len(event.encode())
 
 

@@ -35,7 +35,7 @@ class Spool:
 
     @property
     def path(self) -> Path:
-        return Path(self.folder)
+        return Path(self.folder).expanduser()
 
     def check(self) -> None:
         """Make the folder and write a file to it.
@@ -44,16 +44,18 @@ class Spool:
             ConfigurationError: that is not possible.
         """
         try:
-            import fcntl  # noqa: F401
+            import fcntl
         except ImportError:
             raise ConfigurationError("a spool needs the file locks of a POSIX system: leave it out here") from None
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             probe = self.path / f".probe-{os.getpid()}"
-            probe.write_bytes(b"\n")
+            with probe.open("wb") as file:
+                file.write(b"\n")
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             probe.unlink()
         except OSError as error:
             raise ConfigurationError(
-                f"the spool folder {self.path} cannot be written ({error.strerror}): "
+                f"the spool folder {self.path} cannot be used ({error.strerror}): "
                 "name a folder on a local disk that this process may write to"
             ) from None
