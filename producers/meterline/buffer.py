@@ -62,14 +62,14 @@ class Buffer(ABC):
             BufferFullError: there is no room, and ``when_full`` is ``raise``.
         """
         with self._lock:
-            taken = not self.closed and (self._add(line) or self._add_late(line))
-            self._tracked += 1
-            if taken:
+            if not self.closed and (self._add(line) or self._add_late(line)):
+                self._tracked += 1
                 self._pending += 1
                 if self._asleep:
                     self._asleep = False
                     self._wakes.put(None)
                 return True
+            self._tracked += 1
             self._dropped += 1
             self._why = "the producer is closed" if self.closed else self._full()
             if self.closed and not self._told_closed:

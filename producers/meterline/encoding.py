@@ -24,6 +24,8 @@ from meterline_schemas.reject import Reason
 
 Quantity = int | Decimal | str
 
+_TEXTS: Final = (str, Decimal)  # tuples: a union is made anew at each call
+_FLOATS: Final = (float, bool)
 _encode: Final = msgspec.json.Encoder().encode
 # a decimal that is already as short and plain as it gets, but for zeros at its end
 _PLAIN: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,9})?", re.ASCII)
@@ -84,15 +86,15 @@ def quantity_text(quantity: Quantity) -> str:
         InvalidUsageError: no decimal, 10^18 or more, or finer than 10^-9.
         TypeError: no int, Decimal or str.
     """
-    if isinstance(quantity, float | bool):
+    if isinstance(quantity, _TEXTS):
+        text = str(quantity)
+        if _PLAIN.fullmatch(text) and text[0] != "-":
+            return text.rstrip("0").rstrip(".") if text[-1] == "0" and "." in text else text
+    elif isinstance(quantity, _FLOATS):
         raise TypeError(
             f"quantity must be an int, a Decimal or a str, not the {type(quantity).__name__} {quantity!r}: "
             "usage is counted exactly; round it to a Decimal first"
         )
-    if isinstance(quantity, Decimal | str):
-        text = str(quantity)
-        if _PLAIN.fullmatch(text) and text[0] != "-":
-            return text.rstrip("0").rstrip(".") if "." in text else text
     else:
         try:
             text = str(operator.index(quantity))  # numpy's integers too
