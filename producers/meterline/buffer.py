@@ -191,14 +191,17 @@ class MemoryBuffer(Buffer):
 
     def __init__(self, limits: Limits) -> None:
         super().__init__(limits)
-        self._lines: list[Line] = []
+        self._tenants: list[str] = []
+        self._texts: list[str] = []
         self._bytes = 0
 
     def _add(self, line: Line) -> bool:
-        if self._pending >= self._limits.max_events or self._bytes + line[2] > self._limits.max_bytes:
+        tenant_id, text, size = line
+        if self._pending >= self._limits.max_events or self._bytes + size > self._limits.max_bytes:
             return False
-        self._lines.append(line)
-        self._bytes += line[2]
+        self._tenants.append(tenant_id)
+        self._texts.append(text)
+        self._bytes += size
         return True
 
     def _full(self) -> str:
@@ -207,9 +210,10 @@ class MemoryBuffer(Buffer):
 
     def take(self) -> Batch | None:
         with self._lock:
-            lines, self._lines = self._lines, []
-            self._under_way += len(lines)
-            return Batch(lines, len(lines)) if lines else None
+            batch = Batch(self._tenants, self._texts, len(self._texts))
+            self._tenants, self._texts = [], []
+            self._under_way += batch.left
+            return batch if batch.left else None
 
     def _settled(self, record: Record) -> None:
         self._bytes -= record.size
@@ -217,7 +221,7 @@ class MemoryBuffer(Buffer):
     def give_up(self) -> int:
         """Count all that is pending as failed, whatever becomes of it; how many that was."""
         with self._lock:
-            events, self._pending, self._bytes, self._lines = self._pending, 0, 0, []
+            events, self._pending, self._bytes, self._tenants, self._texts = self._pending, 0, 0, [], []
             self._failed += events
             self._given_up = True
             self._changed.notify_all()

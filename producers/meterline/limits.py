@@ -25,8 +25,8 @@ class Limits:
     max_bytes: int = 64 * 1024 * 1024
     when_full: Literal["drop", "raise"] = "drop"
     wait_seconds: float = 0.0
-    batch_events: int = 250
-    batch_bytes: int = 64 * 1024
+    batch_events: int = 1_000
+    batch_bytes: int = 256 * 1024
     batch_seconds: float = 0.05
     exit_seconds: float = 5.0
     report_seconds: float = 5.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,11 +15,21 @@ Line = tuple[str, str, int]
 
 @dataclass(slots=True, eq=False)
 class Batch:
-    """Lines that were taken together. ``left`` of them have no outcome yet. ``origin`` is the buffer's own."""
+    """Lines that were taken together: whose each is, and its JSON; two lists, since a tuple for each is the garbage
+    collector's work. ``left`` of them have no outcome yet. ``origin`` is the buffer's own."""
 
-    lines: list[Line]
+    tenants: list[str]
+    texts: list[str]
     left: int
     origin: Any = None
+
+    @classmethod
+    def of(cls, lines: Sequence[Line], origin: Any = None) -> Batch:
+        return cls([line[0] for line in lines], [line[1] for line in lines], len(lines), origin)
+
+    @property
+    def lines(self) -> list[Line]:
+        return [(tenant, text, len(text.encode())) for tenant, text in zip(self.tenants, self.texts, strict=True)]
 
 
 @dataclass(slots=True, eq=False)
@@ -36,7 +46,7 @@ class Record:
 def into_records(batch: Batch, partitions: int, max_events: int, max_bytes: int) -> Iterator[Record]:
     """Records of at most ``max_events`` and, unless one line is larger, ``max_bytes``; a tenant's events in order."""
     texts_of: defaultdict[int, list[str]] = defaultdict(list)
-    for tenant_id, text, _size in batch.lines:
+    for tenant_id, text in zip(batch.tenants, batch.texts, strict=True):
         texts_of[partition_of(tenant_id, partitions)].append(text)
     for partition, texts in texts_of.items():
         for start in range(0, len(texts), max_events):

@@ -91,7 +91,7 @@ class Sender(threading.Thread):
             batch = self._buffer.take()
             if batch is not None:
                 self._queue.extend(into_records(batch, transport.partitions, transport.max_events, transport.max_bytes))
-                batch.lines = []
+                batch.tenants, batch.texts = [], []
             for _ in range(len(self._queue)):
                 if not transport.send(self._queue[0]):  # no room: the rest stays for the next turn
                     return

@@ -40,7 +40,7 @@ def test_what_exceeds_either_limit_is_dropped_and_counted(
     for size in sizes:
         fits = len(held) < max_events and sum(held) + size <= max_bytes
         held += [size] if fits else []
-        assert lines.put(("t", "x", size)) is fits
+        assert lines.put(("t", "x" * size, size)) is fits
         assert balanced(lines.stats())
     dropped = len(sizes) - len(held)
     assert lines.stats() == Stats(tracked=len(sizes), dropped=dropped, pending=len(held))

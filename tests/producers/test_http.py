@@ -179,7 +179,7 @@ def test_a_request_that_is_too_large_is_sent_in_parts(gate: Gate, api: Api) -> N
     gate.replies = [Reply(413), Reply(413)]
     made = [(*marks(), "t", "m") for _ in range(100)]
     lines = [line_of(id, tenant, metric, 1, now, None, None, None) for id, now, tenant, metric in made]
-    batch = Batch([("t", line, len(line)) for line in lines], 100)
+    batch = Batch.of([("t", line, len(line)) for line in lines])
     (record,) = into_records(batch, 1, 1_000, 1_000_000)
     answered: list[tuple[int, Answer]] = []
     transport = HttpTransport(gate.url, KEY, lambda part, answer: answered.append((part.events, answer)))

@@ -25,7 +25,7 @@ def test_records_hold_every_line_once_and_in_order(
     lines: list[Line], partitions: int, max_events: int, max_bytes: int
 ) -> None:
     found: dict[int, list[str]] = defaultdict(list)
-    for record in into_records(Batch(lines, len(lines)), partitions, max_events, max_bytes):
+    for record in into_records(Batch.of(lines), partitions, max_events, max_bytes):
         texts = record.value.decode().split("\n")
         assert len(texts) == record.events <= max_events
         assert sum(len(text.encode()) for text in texts) == record.size

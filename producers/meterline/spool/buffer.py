@@ -110,7 +110,7 @@ class SpoolBuffer(Buffer):
                 return None
             if self._memory:
                 lines, self._memory = self._memory, []
-                return self._took(Batch(lines, len(lines)))
+                return self._took(Batch.of(lines))
             for segment in list(self._segments):
                 try:
                     batch = segment.take()
@@ -127,7 +127,7 @@ class SpoolBuffer(Buffer):
 
     def _took(self, batch: Batch) -> Batch:
         self._under_way += batch.left
-        self._under_way_bytes += sum(size for _tenant, _text, size in batch.lines)
+        self._under_way_bytes += sum(len(text) if text.isascii() else len(text.encode()) for text in batch.texts)
         return batch
 
     def _settled(self, record: Record) -> None:

@@ -131,7 +131,7 @@ class Segment:
             self._position += end
             self.waiting -= data.count(b"\n", 0, end)
             if lines:
-                batch = Batch(lines, len(lines), self)
+                batch = Batch.of(lines, self)
                 self._taken.append((batch, self._position))
                 return batch
         return None
