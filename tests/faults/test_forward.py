@@ -46,7 +46,7 @@ def test_a_kill_around_the_forward_counts_once(kafka: str, prefix: str, tmp_path
         streams.check_exact()
 
 
-@pytest.mark.parametrize("received", [None, b"", b"soon", b"9" * 400], ids=["null", "empty", "text", "huge"])
+@pytest.mark.parametrize("received", [None, b"9" * 400], ids=["null", "huge"])
 def test_a_forward_that_arrives_wrong_again_is_counted_where_it_lies(
     kafka: str, prefix: str, tmp_path: Path, received: bytes | None
 ) -> None:

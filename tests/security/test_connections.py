@@ -26,6 +26,7 @@ from tests.support.streams import Streams, wait_until
 from tests.support.workload import METRICS
 
 ROOT = Path(__file__).parents[2]
+ALIKE = ("SCRAM-SHA-512", "TLS", "an unsecured token")  # each a part of another way, or nearly so
 
 
 def producer_of(way: Way, prefix: str, told: list[Problem] | None = None, **more: Any) -> UsageProducer:
@@ -38,7 +39,9 @@ def producer_of(way: Way, prefix: str, told: list[Problem] | None = None, **more
     )
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.long] if name in ALIKE else []) for name in NAMES]
+)
 def test_the_sdk_sends_and_a_stream_worker_counts(
     name: str, connections: dict[str, Way], secure: SecureBroker, prefix: str, tmp_path: Path
 ) -> None:
@@ -69,6 +72,7 @@ def test_no_client_is_made_from_anything_but_the_settings() -> None:
     assert found == {"settings", "connection", "security"}
 
 
+@pytest.mark.long
 def test_every_process_of_an_installation_reaches_kafka_so(
     connections: dict[str, Way], prefix: str, clickhouse: ClickHouseSettings, tmp_path: Path
 ) -> None:

@@ -101,7 +101,7 @@ class SpoolBuffer(Buffer):
             self._remove_if_delivered(finished)
 
     def _is_settled(self) -> bool:
-        return not self._pending and (self._has_looked or self._given_up)
+        return super()._is_settled() and (self._has_looked or self._given_up)
 
     def take(self) -> Batch | None:
         with self._lock:
@@ -270,7 +270,10 @@ class SpoolBuffer(Buffer):
     def abandon(self) -> None:
         for segment in self._segments:
             segment.close()
+        for fd in self._finished:
+            os.close(fd)
         self._segments.clear()
+        self._finished.clear()
 
 
 def _private(path: str, flags: int) -> int:

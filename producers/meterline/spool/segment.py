@@ -97,7 +97,7 @@ class Segment:
         return self.is_read and not self._taken
 
     def append(self, data: bytes) -> None:
-        """A line, as ``line_of`` makes it. A signal handler may append between the lines of this one.
+        """A line, as ``line_of`` makes it. A signal handler may append, or flush, between the lines of this one.
 
         Raises:
             OSError: the disk is full or fails; nothing was appended.
@@ -112,6 +112,8 @@ class Segment:
                 self.size = start
                 os.ftruncate(self._fd, start)
             raise
+        if self.size < end:  # a flush in a handler took it for a file that was cut off
+            self.size = end
         self.waiting += 1
 
     def take(self) -> Batch | None:

@@ -29,6 +29,7 @@ class Syncing(threading.Thread):
     def run(self) -> None:
         while not self._stopping.wait(self._seconds):
             self._sync()
+        self._sync()
 
     def _sync(self) -> None:
         descriptors = self._unsynced()
