@@ -122,7 +122,7 @@ def test_nor_while_the_broker_is_away(broker: Broker, prefix: str, tmp_path: Pat
         app = App(streams, tmp_path)
         with ThreadPoolExecutor(1) as apps:
             killed = apps.submit(run, app)
-            wait_until(lambda: app.at_least(2_000_000), 120, "the app tracks")
+            wait_until(lambda: app.at_least(200_000), 120, "the app tracks")
             broker.stop()
             before = app.witness.stat().st_size
             time.sleep(seconds)
