@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+from functools import lru_cache
 from itertools import count
 from typing import Final
 
@@ -51,4 +52,9 @@ def marks() -> tuple[str, str]:
 def text_of(milliseconds: int) -> str:
     """Milliseconds since the epoch as RFC 3339 in UTC."""
     seconds, rest = divmod(milliseconds, 1000)
-    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{rest:03d}Z"
+    return f"{_text_of_second(seconds)}.{rest:03d}Z"
+
+
+@lru_cache(maxsize=2)
+def _text_of_second(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
