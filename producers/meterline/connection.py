@@ -32,17 +32,12 @@ SAFE: Final[Mapping[str, Any]] = {
 }
 
 
-def client_settings(bootstrap: str | None, extra: Mapping[str, Any] | None) -> dict[str, Any]:
-    """librdkafka properties, from the arguments or else from ``METERLINE_KAFKA`` and ``METERLINE_KAFKA_CONFIG``.
+def client_settings(bootstrap: str, extra: Mapping[str, Any] | None) -> dict[str, Any]:
+    """librdkafka properties: further ones from the argument or else from ``METERLINE_KAFKA_CONFIG``.
 
     Raises:
-        ConfigurationError: no servers are named, or ``METERLINE_KAFKA_CONFIG`` is no JSON object.
+        ConfigurationError: ``METERLINE_KAFKA_CONFIG`` is no JSON object.
     """
-    bootstrap = bootstrap or os.environ.get("METERLINE_KAFKA")
-    if not bootstrap:
-        raise ConfigurationError(
-            "no Kafka servers: pass UsageProducer(bootstrap_servers='host:9092') or set METERLINE_KAFKA"
-        )
     if extra is None:
         text = os.environ.get("METERLINE_KAFKA_CONFIG") or "{}"
         try:

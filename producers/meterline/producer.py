@@ -7,32 +7,26 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
 from meterline.buffer import Buffer, MemoryBuffer, Stats
 from meterline.destination import destination
-from meterline.duration import Usage
 from meterline.encoding import Quantity, check_size, line_of, line_of_event, name_text, time_text
 from meterline.limits import Limits
-from meterline.many import Outcome, track_many
 from meterline.marks import marks
+from meterline.producing import Producing
 from meterline.reports import Problem, Reporter
 from meterline.sender import Sender
 from meterline.spool import Spool
-from meterline.units import Unit
 from meterline_schemas.event import UsageEvent
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 _open: set[UsageProducer] = set()
 _orphans: list[object] = []  # clients of the parent process: a child must neither use nor free them
 
 
-class UsageProducer:
+class UsageProducer(Producing):
     """Sends usage events to Kafka, or to the HTTP API, without ever waiting for it.
 
     One per app is right: any thread may use it, and after a fork the child gets a connection, a buffer and counts of
@@ -147,37 +141,6 @@ class UsageProducer:
             self._start()
         return event.id
 
-    def track_many(
-        self,
-        events: Iterable[Mapping[str, Any]],
-        *,
-        tenant_id: str | None = None,
-        metric: str | None = None,
-    ) -> list[Outcome]:
-        """Take many events; an outcome for each, in order. One that cannot be taken does not hold up the others.
-
-        Each is a mapping of the arguments of ``track``; ``tenant_id`` and ``metric`` are for those without their own.
-        """
-        return track_many(self.track, events, tenant_id, metric)
-
-    def usage(
-        self,
-        tenant_id: str,
-        metric: str,
-        *,
-        unit: Unit = "seconds",
-        subject: str | None = None,
-        properties: Mapping[str, Any] | None = None,
-        id: str | None = None,
-        when: Literal["success", "always"] = "success",
-    ) -> Usage:
-        """``with producer.usage("acme", "gpu_seconds"):`` tracks how long its body took, in ``unit``s.
-
-        Also ``async with``. What it gives (``as use``) takes another quantity or more properties. A body that raises is
-        not tracked unless ``when="always"``; nothing about tracking is ever raised into it.
-        """
-        return Usage(self, tenant_id, metric, unit=unit, subject=subject, properties=properties, id=id, when=when)
-
     def stats(self) -> Stats:
         """Counts of this process."""
         return self._buffer.stats()
@@ -193,12 +156,6 @@ class UsageProducer:
             self._buffer.look_again()
             self._sender.hurry()
         return self._buffer.wait_until_settled(timeout)
-
-    async def aflush(self, timeout: float = 10.0) -> int:
-        """``flush`` without holding up the event loop."""
-        import asyncio
-
-        return await asyncio.to_thread(self.flush, timeout)
 
     def close(self, timeout: float = 10.0) -> int:
         """Flush and end; how many events were not acknowledged. What is tracked later is dropped.
@@ -230,28 +187,6 @@ class UsageProducer:
                 reports.add(Problem("broker", 0, f"{left} usage events stay in {place} and are sent from there later"))
         reports.tell()
         return left
-
-    async def aclose(self, timeout: float = 10.0) -> int:
-        """``close`` without holding up the event loop."""
-        import asyncio
-
-        return await asyncio.to_thread(self.close, timeout)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
 
     def _start(self) -> None:
         if not self._starting.acquire(blocking=False):

@@ -7,27 +7,22 @@ It takes and refuses what the real one does, and refuses what Meterline would re
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import Any, Final
 
 import msgspec
 
 from meterline.buffer import Stats
 from meterline.encoding import Quantity, check_size, line_of, line_of_event, name_text, quantity_text, time_text
 from meterline.errors import InvalidUsageError
-from meterline.many import Outcome, track_many
 from meterline.marks import marks
+from meterline.producing import Producing
 from meterline_schemas.event import UsageEvent
 from meterline_schemas.quantity import exact_nano, format_nano
 from meterline_schemas.reading import InvalidLine, decode_line, read_properties, read_quantity, utc_milliseconds
-
-if TYPE_CHECKING:
-    from meterline.duration import Usage
-    from meterline.units import Unit
 
 _ANY: Final[Any] = object()
 
@@ -51,7 +46,7 @@ class TrackedEvent:
         return f"{self.tenant_id!r} {self.metric!r} {self.quantity}{subject}{properties} id={self.id!r}"
 
 
-class InMemoryProducer:
+class InMemoryProducer(Producing):
     """A ``UsageProducer`` that sends nothing: ``events`` has what was tracked, in order. Any thread may use it."""
 
     def __init__(self, *, source: str | None = None) -> None:
@@ -100,32 +95,6 @@ class InMemoryProducer:
         self._keep(line_of_event(event))
         return event.id
 
-    def track_many(
-        self,
-        events: Iterable[Mapping[str, Any]],
-        *,
-        tenant_id: str | None = None,
-        metric: str | None = None,
-    ) -> list[Outcome]:
-        """As ``UsageProducer.track_many``."""
-        return track_many(self.track, events, tenant_id, metric)
-
-    def usage(
-        self,
-        tenant_id: str,
-        metric: str,
-        *,
-        unit: Unit = "seconds",
-        subject: str | None = None,
-        properties: Mapping[str, Any] | None = None,
-        id: str | None = None,
-        when: Literal["success", "always"] = "success",
-    ) -> Usage:
-        """As ``UsageProducer.usage``."""
-        from meterline.duration import Usage
-
-        return Usage(self, tenant_id, metric, unit=unit, subject=subject, properties=properties, id=id, when=when)
-
     def _keep(self, line: str) -> None:
         event = decode_line(line.encode())
         kept = TrackedEvent(
@@ -154,34 +123,10 @@ class InMemoryProducer:
         """Nothing waits: 0."""
         return 0
 
-    async def aflush(self, timeout: float = 10.0) -> int:
-        """Nothing waits: 0."""
-        return 0
-
     def close(self, timeout: float = 10.0) -> int:
         """What is tracked later is dropped, as it is by the real one. ``events`` stay."""
         self._closed = True
         return 0
-
-    async def aclose(self, timeout: float = 10.0) -> int:
-        """As ``close``."""
-        return self.close(timeout)
-
-    def __enter__(self) -> InMemoryProducer:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    async def __aenter__(self) -> InMemoryProducer:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def clear(self) -> None:
         """Forget what was tracked."""

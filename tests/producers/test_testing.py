@@ -36,7 +36,7 @@ def public(kind: type) -> dict[str, Callable[..., Any]]:
     return {
         name: value
         for name, value in inspect.getmembers(kind, inspect.isroutine)
-        if not name.startswith("_") or (name in kept and name in vars(kind))
+        if not name.startswith("_") or name in kept
     }
 
 

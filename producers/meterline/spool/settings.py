@@ -15,8 +15,8 @@ class Spool:
     """A folder on a local disk, which any number of processes may share.
 
     ``max_bytes``: of all files in it; beyond them an event has no room (``Limits.when_full``). ``max_age``: what a
-    process left behind longer ago is not sent any more but dropped and counted; the service itself accepts events up
-    to 35 days back. ``sync_seconds``: how often what was written is forced to the disk itself; without it that is left
+    process left behind longer ago is not sent any more but counted as failed; the service itself accepts events up to
+    35 days back. ``sync_seconds``: how often what was written is forced to the disk itself; without it that is left
     to the operating system, so that events outlive the process but the last of them not a loss of power.
     """
 
