@@ -173,12 +173,18 @@ def test_an_event_nested_as_deep_as_it_may_be_takes_no_other_with_it(tmp_path: P
 def test_a_handler_that_tracks_in_the_midst_of_track_takes_nobodys_place(tmp_path: Path) -> None:
     producer = UsageProducer(NOWHERE, spool=tmp_path)
     ids: list[str] = []
-    signal.signal(signal.SIGALRM, lambda _number, _frame: ids.append(producer.track("handler", "m")))
-    signal.setitimer(signal.ITIMER_REAL, 0.001, 0.0001)
+
+    def handler(_number: int, _frame: object) -> None:
+        ids.append(producer.track("handler", "m"))
+        signal.setitimer(signal.ITIMER_REAL, 0.0001)  # not by interval: a slow handler would be interrupted by itself
+
+    signal.signal(signal.SIGALRM, handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.001)
     try:
         while len(ids) < 100_000:
             ids.append(producer.track("t", "m"))
     finally:
+        signal.signal(signal.SIGALRM, signal.SIG_IGN)  # first, for the handler arms the timer
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
     producer.close(0.1)
