@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 
 from meterline.connection import check
 from meterline.ingest import Ingest
+from meterline_api.access.desk import Access
 from meterline_api.announce import Announcer
 from meterline_api.catalog import Catalog, Follower
 from meterline_api.clickhouse import ClickHouse
@@ -98,7 +99,7 @@ def create_app(
         docs_url="/docs",
         redoc_url=None,
     )
-    app.state.key = settings.key.get_secret_value().encode()
+    app.state.access = Access(settings.key.get_secret_value().encode())
     api = (events, usage, metrics, quota_check, quotas, thresholds, tenants, webhooks, notifications, document3, health)
     for part in api:
         app.include_router(part.router)

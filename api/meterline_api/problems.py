@@ -17,6 +17,8 @@ class Code(StrEnum):
     """What programs branch on. Closed."""
 
     UNAUTHORIZED = "unauthorized"
+    PERMISSION_DENIED = "permission_denied"
+    RATE_LIMITED = "rate_limited"
     INVALID_REQUEST = "invalid_request"
     INVALID_JSON = "invalid_json"
     INVALID_ENCODING = "invalid_encoding"

@@ -40,12 +40,15 @@ class CursorError(ValueError):
 
 @dataclass(frozen=True)
 class UsageQuery:
-    """Usage in ``[start, end)``, both whole UTC hours. Every row is of one metric. ``after``: the last row's key."""
+    """Usage in ``[start, end)``, both whole UTC hours. Every row is of one metric. ``after``: the last row's key.
+
+    ``tenants`` are whose usage it is about; None: everybody's.
+    """
 
     start: datetime
     end: datetime
     window: Window | None = None
-    tenant_id: str | None = None
+    tenants: tuple[str, ...] | None = None
     metric: str | None = None
     subject: str | None = None
     group_by: tuple[Dimension, ...] = ()

@@ -55,8 +55,10 @@ def build(query: UsageQuery, metrics: Mapping[str, Metric], now: datetime) -> tu
     until = (min(query.end, now) - _EPOCH) // _MILLISECOND
     parameters: dict[str, Any] = {"start": start, "end": end, "limit": query.limit + 1}
     where = ""
+    if query.tenants is not None:
+        where += " AND u.tenant_id IN {tenants:Array(String)}"
+        parameters["tenants"] = list(query.tenants)
     for dimension, value in (
-        (Dimension.TENANT_ID, query.tenant_id),
         (Dimension.METRIC, query.metric),
         (Dimension.SUBJECT, query.subject),
     ):

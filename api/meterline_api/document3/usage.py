@@ -16,6 +16,7 @@ from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
+from meterline_api.access.guard import tenants_of
 from meterline_api.document3 import forms
 from meterline_api.document3.definitions import arguments, named
 from meterline_api.documents import answer
@@ -78,7 +79,7 @@ async def get_usage(request: Request) -> Response:
     service, now = _service(request), datetime.now(UTC)
     _known(service, asked.metricKey)
     start, end = range_of(asked.start, asked.end, now)
-    query = UsageQuery(start, end, None, tenant_id, asked.metricKey, subject or None, limit=10_000)
+    query = UsageQuery(start, end, None, tenants_of(request, tenant_id), asked.metricKey, subject or None, limit=10_000)
     found = await usage_of(service, query, now)
     rows = [_row(row, tenant_id, subject) for row in found.data]
     return answer({"periodStart": forms.instant(start), "periodEnd": forms.instant(end), "usage": rows})
@@ -94,7 +95,7 @@ async def get_summary(request: Request) -> Response:
     _known(service, asked.metricKey)
     period = Calendar(Period(asked.periodType)).bounds(instant_of(asked.periodStart or now))
     start, end = range_of(*period, now)
-    query = UsageQuery(start, end, None, tenant_id, asked.metricKey, subject or None, limit=1)
+    query = UsageQuery(start, end, None, tenants_of(request, tenant_id), asked.metricKey, subject or None, limit=1)
     found = await usage_of(service, query, now)
     metric = service.catalog.book.metrics[asked.metricKey]
     row = found.data[0] if found.data else None
@@ -126,7 +127,7 @@ async def export(request: Request) -> Response:
         start,
         end,
         _WINDOWS[asked.periodType],
-        tenant_id,
+        tenants_of(request, tenant_id),
         asked.metricKey,
         subject or None,
         group_by=(Dimension.TENANT_ID,),

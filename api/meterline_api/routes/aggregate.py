@@ -10,6 +10,8 @@ from typing import Any, Final
 from fastapi import APIRouter, Request
 
 from meterline_api import comparison
+from meterline_api.access.guard import needs, refuse_unseen
+from meterline_api.access.principal import Right
 from meterline_api.aggregate_examples import AGGREGATE_ANSWERS
 from meterline_api.announce import Announcer
 from meterline_api.comparison import Comparison
@@ -36,6 +38,7 @@ _BEGINS: Final = {
     responses=AGGREGATE_ANSWERS,
     summary="Compute one period again from its events",
     tags=["usage"],
+    dependencies=[needs(Right.MANAGE_FINANCE)],
 )
 async def aggregate(request: Request, asked: UsageAggregateRequest) -> UsageAggregateAnswer:
     """Counts an hour, day or month (UTC) again from the single events, and compares what comes out with the totals
@@ -46,6 +49,7 @@ async def aggregate(request: Request, asked: UsageAggregateRequest) -> UsageAggr
     """
     service: Service = request.app.state.service
     announcer: Announcer = request.app.state.announcer
+    refuse_unseen(request, asked.tenant_id or "")
     start, end = whole(Period(asked.period_type), asked.period_start)
     if asked.metric is not None and service.catalog.metric(asked.metric) is None:
         raise Problem(HTTPStatus.NOT_FOUND, Code.UNKNOWN_METRIC, f"metric {asked.metric!r} is not defined")

@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Depends, Path, Request, Response
+from fastapi import APIRouter, Path, Request, Response
 
-from meterline_api.auth import authenticated
+from meterline_api.access.guard import needs
 from meterline_api.document3 import definitions, records, usage
 from meterline_api.document3.examples import ANSWERS, CALL
 from meterline_api.documents import DocumentRoute
@@ -35,7 +35,7 @@ QUERIES: Final[dict[str, Operation]] = {
     "threshold.list": definitions.list_thresholds,
 }
 
-router = APIRouter(route_class=DocumentRoute, dependencies=[Depends(authenticated)], tags=["document 3"])
+router = APIRouter(route_class=DocumentRoute, dependencies=[needs(None)], tags=["document 3"])
 
 
 @router.post("/api/metering/{name}", responses=ANSWERS, openapi_extra=CALL, summary="Call a command or query by name")

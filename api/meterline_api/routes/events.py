@@ -7,11 +7,12 @@ from http import HTTPStatus
 from typing import Final
 
 import msgspec
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
 
 from meterline_api import examples, metrics
+from meterline_api.access.guard import needs
+from meterline_api.access.principal import Right
 from meterline_api.answers import Accepted, EventStatus, statuses
-from meterline_api.auth import authenticated
 from meterline_api.bodies import read_body
 from meterline_api.cloudevents import read_cloudevents
 from meterline_api.door import MAX_KEY, Admitted, Blocked, Verdict
@@ -22,7 +23,7 @@ from meterline_api.submissions import Form, Submission, UnknownFormError, Unread
 from meterline_schemas.errors import MeterlineError
 from meterline_schemas.reading import InvalidLine
 
-router = APIRouter(dependencies=[Depends(authenticated)])
+router = APIRouter(dependencies=[needs(Right.WRITE_EVENTS)])
 
 _encode: Final = msgspec.json.Encoder().encode
 _JSON: Final = "application/json"

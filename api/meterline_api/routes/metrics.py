@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
 
-from meterline_api.auth import authenticated
+from meterline_api.access.guard import CHANGES, READS
 from meterline_api.catalog_examples import METRICS
 from meterline_api.catalog_models import Page
 from meterline_api.entries import Entries, answer, document, fields_of
@@ -14,11 +14,13 @@ from meterline_api.metric_usage import has_usage
 from meterline_api.routes.parameters import Cursor, Limit, OfTenant
 from meterline_schemas.catalog import Metric
 
-router = APIRouter(dependencies=[Depends(authenticated)], tags=["metrics"])
+router = APIRouter(tags=["metrics"])
 ENTRIES = Entries(Metric)
 
 
-@router.get("/v1/metrics", response_model=Page[Metric], responses=METRICS.reads, summary="List metrics")
+@router.get(
+    "/v1/metrics", response_model=Page[Metric], responses=METRICS.reads, summary="List metrics", dependencies=READS
+)
 async def list_metrics(
     request: Request,
     tenant_id: OfTenant = None,
@@ -35,7 +37,9 @@ async def list_metrics(
     )
 
 
-@router.get("/v1/metrics/{key}", response_model=Metric, responses=METRICS.read, summary="Get a metric")
+@router.get(
+    "/v1/metrics/{key}", response_model=Metric, responses=METRICS.read, summary="Get a metric", dependencies=READS
+)
 async def get_metric(request: Request, key: str) -> Response:
     """One metric. **404**: there is none, or it was deleted."""
     return ENTRIES.one(request, key)
@@ -48,6 +52,7 @@ async def get_metric(request: Request, key: str) -> Response:
     responses=METRICS.changes,
     openapi_extra=METRICS.whole,
     summary="Define a metric",
+    dependencies=CHANGES,
 )
 async def define_metric(request: Request) -> Response:
     """Define a metric. **409** `conflict`: its key is defined already."""
@@ -60,6 +65,7 @@ async def define_metric(request: Request) -> Response:
     responses=METRICS.changes,
     openapi_extra=METRICS.keyed,
     summary="Define or replace a metric",
+    dependencies=CHANGES,
 )
 async def put_metric(request: Request, key: str) -> Response:
     """Define the metric (**201**) or replace its definition (**200**); what is not given has its default.
@@ -75,6 +81,7 @@ async def put_metric(request: Request, key: str) -> Response:
     responses=METRICS.changes,
     openapi_extra=METRICS.part,
     summary="Change a metric",
+    dependencies=CHANGES,
 )
 async def change_metric(request: Request, key: str) -> Response:
     """Change the fields that are given; `{"retired": true}` archives it: it is no longer offered and still counts.
@@ -85,7 +92,9 @@ async def change_metric(request: Request, key: str) -> Response:
     return await ENTRIES.update(request, key, await fields_of(request))
 
 
-@router.delete("/v1/metrics/{key}", status_code=204, responses=METRICS.deletes, summary="Delete a metric")
+@router.delete(
+    "/v1/metrics/{key}", status_code=204, responses=METRICS.deletes, summary="Delete a metric", dependencies=CHANGES
+)
 async def delete_metric(request: Request, key: str) -> Response:
     """Delete a metric that was never used. **409** `metric_has_usage`: archive it instead; `in_use`: a quota or
     threshold is of it. **503**: whether it has usage cannot be told, and nothing was changed."""

@@ -6,10 +6,11 @@ from http import HTTPStatus
 from typing import Annotated, Any, Final
 
 import msgspec
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import AwareDatetime
 
-from meterline_api.auth import authenticated
+from meterline_api.access.guard import needs
+from meterline_api.access.principal import Right
 from meterline_api.bodies import read_body
 from meterline_api.catalog_models import Page
 from meterline_api.entries import answer, document
@@ -29,7 +30,7 @@ from meterline_api.routes.parameters import Cursor, Limit, OfMetric, OfTenant
 from meterline_schemas.errors import UnavailableError
 from meterline_schemas.notification import Type
 
-router = APIRouter(dependencies=[Depends(authenticated)], tags=["notifications"])
+router = APIRouter(dependencies=[needs(Right.READ_USAGE)], tags=["notifications"])
 
 _MAX_BYTES: Final = 4096
 _KINDS: Final = ("webhook", "email")
@@ -94,6 +95,7 @@ async def get_notification(request: Request, id: str) -> Response:
     responses=RESEND,
     openapi_extra=RESEND_REQUEST,
     summary="Tell it once more",
+    dependencies=[needs(Right.ADMINISTER)],
 )
 async def resend_notification(request: Request, id: str) -> Response:
     """Deliver a notification once more: to one `target`, or to all that were to be told.

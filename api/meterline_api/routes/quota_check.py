@@ -7,15 +7,16 @@ from http import HTTPStatus
 from typing import Annotated, Final
 
 import msgspec
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
-from meterline_api.auth import authenticated
+from meterline_api.access.guard import needs
+from meterline_api.access.principal import Right
 from meterline_api.problems import Code, Problem
 from meterline_api.quotas import models
 from meterline_api.service import Service
 from meterline_schemas.event import MAX_ID
 
-router = APIRouter(dependencies=[Depends(authenticated)])
+router = APIRouter(dependencies=[needs(Right.CHECK_QUOTAS)])
 
 _encode: Final = msgspec.json.Encoder().encode
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
 
-from meterline_api.auth import authenticated
+from meterline_api.access.guard import CHANGES, READS
 from meterline_api.catalog_examples import QUOTAS
 from meterline_api.catalog_models import Page, QuotaAnswer
 from meterline_api.entries import Entries, answer, document, fields_of
@@ -14,11 +14,13 @@ from meterline_api.opaque import plain
 from meterline_api.routes.parameters import Cursor, Limit, OfMetric, OfSubject, OfTenant
 from meterline_schemas.catalog import Quota
 
-router = APIRouter(dependencies=[Depends(authenticated)], tags=["quotas"])
+router = APIRouter(tags=["quotas"])
 ENTRIES = Entries(Quota, QuotaAnswer.of)
 
 
-@router.get("/v1/quotas", response_model=Page[QuotaAnswer], responses=QUOTAS.reads, summary="List quotas")
+@router.get(
+    "/v1/quotas", response_model=Page[QuotaAnswer], responses=QUOTAS.reads, summary="List quotas", dependencies=READS
+)
 async def list_quotas(
     request: Request,
     metric: OfMetric = None,
@@ -38,7 +40,9 @@ async def list_quotas(
     )
 
 
-@router.get("/v1/quotas/{id}", response_model=QuotaAnswer, responses=QUOTAS.read, summary="Get a quota")
+@router.get(
+    "/v1/quotas/{id}", response_model=QuotaAnswer, responses=QUOTAS.read, summary="Get a quota", dependencies=READS
+)
 async def get_quota(request: Request, id: str) -> Response:
     """One quota, by the `id` that every answer gives it."""
     return ENTRIES.one(request, plain(id) or id)
@@ -51,6 +55,7 @@ async def get_quota(request: Request, id: str) -> Response:
     responses=QUOTAS.changes,
     openapi_extra=QUOTAS.whole,
     summary="Create a quota",
+    dependencies=CHANGES,
 )
 async def create_quota(request: Request) -> Response:
     """Create a quota: of a subject, of a tenant, or (without `tenant_id`) of every tenant that has none of its own.
@@ -67,6 +72,7 @@ async def create_quota(request: Request) -> Response:
     responses=QUOTAS.changes,
     openapi_extra=QUOTAS.whole,
     summary="Create or replace a quota",
+    dependencies=CHANGES,
 )
 async def put_quota(request: Request) -> Response:
     """Create the quota of the metric, tenant and subject that the body names (**201**), or replace it (**200**)."""
@@ -79,13 +85,16 @@ async def put_quota(request: Request) -> Response:
     responses=QUOTAS.changes,
     openapi_extra=QUOTAS.part,
     summary="Change a quota",
+    dependencies=CHANGES,
 )
 async def change_quota(request: Request, id: str) -> Response:
     """Change the fields that are given. Metric, tenant and subject are what it is: make another for others."""
     return await ENTRIES.update(request, plain(id) or id, await fields_of(request))
 
 
-@router.delete("/v1/quotas/{id}", status_code=204, responses=QUOTAS.deletes, summary="Delete a quota")
+@router.delete(
+    "/v1/quotas/{id}", status_code=204, responses=QUOTAS.deletes, summary="Delete a quota", dependencies=CHANGES
+)
 async def delete_quota(request: Request, id: str) -> Response:
     """Delete a quota; the one for all tenants, if there is one, applies from then on."""
     return await ENTRIES.delete(request, plain(id) or id)

@@ -5,20 +5,26 @@ from __future__ import annotations
 import uuid
 from http import HTTPStatus
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
 
-from meterline_api.auth import authenticated
+from meterline_api.access.guard import CHANGES, READS
 from meterline_api.catalog_examples import THRESHOLDS
 from meterline_api.catalog_models import Page
 from meterline_api.entries import Entries, answer, document, fields_of
 from meterline_api.routes.parameters import Cursor, Limit, OfMetric, OfSubject, OfTenant
 from meterline_schemas.catalog import Threshold
 
-router = APIRouter(dependencies=[Depends(authenticated)], tags=["thresholds"])
+router = APIRouter(tags=["thresholds"])
 ENTRIES = Entries(Threshold)
 
 
-@router.get("/v1/thresholds", response_model=Page[Threshold], responses=THRESHOLDS.reads, summary="List thresholds")
+@router.get(
+    "/v1/thresholds",
+    response_model=Page[Threshold],
+    responses=THRESHOLDS.reads,
+    summary="List thresholds",
+    dependencies=READS,
+)
 async def list_thresholds(
     request: Request,
     metric: OfMetric = None,
@@ -38,7 +44,13 @@ async def list_thresholds(
     )
 
 
-@router.get("/v1/thresholds/{id}", response_model=Threshold, responses=THRESHOLDS.read, summary="Get a threshold")
+@router.get(
+    "/v1/thresholds/{id}",
+    response_model=Threshold,
+    responses=THRESHOLDS.read,
+    summary="Get a threshold",
+    dependencies=READS,
+)
 async def get_threshold(request: Request, id: str) -> Response:
     """One threshold."""
     return ENTRIES.one(request, id)
@@ -51,6 +63,7 @@ async def get_threshold(request: Request, id: str) -> Response:
     responses=THRESHOLDS.changes,
     openapi_extra=THRESHOLDS.whole,
     summary="Create a threshold",
+    dependencies=CHANGES,
 )
 async def create_threshold(request: Request) -> Response:
     """Create a threshold, with an `id` of your own or one that is made here.
@@ -67,13 +80,20 @@ async def create_threshold(request: Request) -> Response:
     responses=THRESHOLDS.changes,
     openapi_extra=THRESHOLDS.part,
     summary="Change a threshold",
+    dependencies=CHANGES,
 )
 async def change_threshold(request: Request, id: str) -> Response:
     """Change the fields that are given."""
     return await ENTRIES.update(request, id, await fields_of(request))
 
 
-@router.delete("/v1/thresholds/{id}", status_code=204, responses=THRESHOLDS.deletes, summary="Delete a threshold")
+@router.delete(
+    "/v1/thresholds/{id}",
+    status_code=204,
+    responses=THRESHOLDS.deletes,
+    summary="Delete a threshold",
+    dependencies=CHANGES,
+)
 async def delete_threshold(request: Request, id: str) -> Response:
     """Delete a threshold; what it blocked is free again."""
     return await ENTRIES.delete(request, id)

@@ -8,11 +8,12 @@ from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Query, Request
 from pydantic import AwareDatetime
 
 from meterline_api import examples
-from meterline_api.auth import authenticated
+from meterline_api.access.guard import needs, tenants_of
+from meterline_api.access.principal import Right
 from meterline_api.models import UsageAnswer, UsageRow
 from meterline_api.problems import Code, Problem
 from meterline_api.queries import (
@@ -32,7 +33,7 @@ from meterline_schemas.catalog import Aggregation, Metric
 from meterline_schemas.errors import UnavailableError
 from meterline_schemas.event import MAX_ID
 
-router = APIRouter(dependencies=[Depends(authenticated)])
+router = APIRouter(dependencies=[needs(Right.READ_USAGE)])
 router.include_router(aggregate.router)
 
 _HOUR = timedelta(hours=1)
@@ -79,15 +80,15 @@ async def get_usage(
     their gauges.
 
     Usage is kept by the hour, so `from` and `to` are whole hours; a day or month that they cut is answered for the
-    part inside, and each row says which part that is. Without `tenant_id`, and not grouped by it, all tenants are
-    taken together.
+    part inside, and each row says which part that is. Without `tenant_id`, and not grouped by it, all tenants that
+    the caller reaches are taken together.
     """
     service: Service = request.app.state.service
     now = datetime.now(UTC)
     first, last = range_of(start, end, now)
     if metric is not None and service.catalog.metric(metric) is None:
         raise Problem(HTTPStatus.NOT_FOUND, Code.UNKNOWN_METRIC, f"metric {metric!r} is not defined")
-    query = UsageQuery(first, last, window, tenant_id, metric, subject, tuple(group_by), limit)
+    query = UsageQuery(first, last, window, tenants_of(request, tenant_id), metric, subject, tuple(group_by), limit)
     if cursor is not None:
         try:
             query = dataclasses.replace(query, after=read_cursor(cursor, query))

@@ -8,9 +8,10 @@ import uuid
 from http import HTTPStatus
 from typing import Final
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
 
-from meterline_api.auth import authenticated
+from meterline_api.access.guard import needs
+from meterline_api.access.principal import Right
 from meterline_api.catalog_examples import WEBHOOKS
 from meterline_api.catalog_models import NewWebhookAnswer, Page, WebhookAnswer
 from meterline_api.entries import Entries, answer, document, fields_of
@@ -18,7 +19,7 @@ from meterline_api.routes.parameters import Cursor, Limit, OfTenant
 from meterline_schemas.catalog import Webhook
 from meterline_schemas.catalog.webhook import SECRET_PREFIX
 
-router = APIRouter(dependencies=[Depends(authenticated)], tags=["webhooks"])
+router = APIRouter(dependencies=[needs(Right.ADMINISTER)], tags=["webhooks"])
 ENTRIES = Entries(Webhook, WebhookAnswer.of)
 
 _SECRET_BYTES: Final = 32
