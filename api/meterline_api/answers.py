@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final, Literal
+from typing import Literal
 
 from msgspec import Struct
 
 from meterline_api.door import Admitted, Blocked, Refused, Verdict
 
-QUOTA_EXCEEDED: Final = "quota_exceeded"
-
 
 class EventStatus(Struct, omit_defaults=True):
     """``accepted``: Kafka holds it. ``unknown``: it may. ``invalid``: it can never count as it is, for ``reason``.
 
-    ``refused``: it was not sent, because no more may be used.
+    ``refused``: it was not sent, because no more may be used or the caller does not reach the tenant.
     """
 
     index: int
@@ -41,7 +39,7 @@ def statuses(verdicts: Sequence[Verdict], acknowledged: Sequence[bool]) -> Itera
         match verdict:
             case Refused(id, reason, detail):
                 yield EventStatus(index, "invalid", id, reason, detail)
-            case Blocked(id, detail):
-                yield EventStatus(index, "refused", id, QUOTA_EXCEEDED, detail)
+            case Blocked(id, detail, code):
+                yield EventStatus(index, "refused", id, code, detail)
             case Admitted(id):
                 yield EventStatus(index, "accepted" if next(answers) else "unknown", id)

@@ -14,6 +14,9 @@ from starlette.exceptions import HTTPException
 from meterline.connection import check
 from meterline.ingest import Ingest
 from meterline_api.access.desk import Access
+from meterline_api.access.keys import pepper_from
+from meterline_api.access.limiter import Limiter
+from meterline_api.access.tokens import KeySet, Rules, SharedSecret, Tokens
 from meterline_api.announce import Announcer
 from meterline_api.catalog import Catalog, Follower
 from meterline_api.clickhouse import ClickHouse
@@ -29,6 +32,7 @@ from meterline_api.routes import (
     document3,
     events,
     health,
+    keys,
     metrics,
     notifications,
     quota_check,
@@ -43,6 +47,7 @@ from meterline_api.settings import ApiSettings
 from meterline_api.standstill import Standstill
 from meterline_api.watch import Group, Watch
 from meterline_schemas import topics
+from meterline_schemas.catalog import ApiKey
 from meterline_schemas.catalog.store import Store
 from meterline_schemas.kafka_tail import KafkaTail
 from meterline_schemas.settings import ClickHouseSettings, JudgeSettings, KafkaSettings
@@ -99,8 +104,26 @@ def create_app(
         docs_url="/docs",
         redoc_url=None,
     )
-    app.state.access = Access(settings.key.get_secret_value().encode())
-    api = (events, usage, metrics, quota_check, quotas, thresholds, tenants, webhooks, notifications, document3, health)
+    root_key = settings.key.get_secret_value().encode()
+    app.state.pepper = settings.key_pepper.get_secret_value().encode() or pepper_from(root_key)
+    app.state.limiter = Limiter(settings.caller_limit, settings.tenant_limit, settings.limit_storage)
+    app.state.access = Access(
+        root_key, app.state.pepper, lambda id: app.state.service.catalog.find(ApiKey, id), _tokens(settings)
+    )
+    api = (
+        events,
+        usage,
+        metrics,
+        quota_check,
+        quotas,
+        thresholds,
+        tenants,
+        webhooks,
+        keys,
+        notifications,
+        document3,
+        health,
+    )
     for part in api:
         app.include_router(part.router)
     app.add_exception_handler(Problem, _problem)
@@ -108,6 +131,21 @@ def create_app(
     app.add_exception_handler(HTTPException, _http)
     app.add_middleware(Outermost)
     return app
+
+
+def _tokens(settings: ApiSettings) -> Tokens | None:
+    """How tokens are read; None where none are taken."""
+    rules = Rules(
+        settings.jwt_issuer,
+        settings.jwt_audience,
+        settings.jwt_role_claim,
+        settings.jwt_tenant_claim,
+        settings.jwt_leeway,
+    )
+    if settings.jwt_jwks_url:
+        return Tokens(KeySet(settings.jwt_jwks_url), rules)
+    secret = settings.jwt_secret.get_secret_value()
+    return Tokens(SharedSecret(secret), rules) if secret else None
 
 
 def _groups(settings: ApiSettings, kafka: KafkaSettings) -> dict[str, Group]:

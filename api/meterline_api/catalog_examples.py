@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from meterline_api.examples import UNAUTHORIZED, problem
 from meterline_api.problems import Code
-from meterline_schemas.catalog import Entry, Metric, Quota, Tenant, Threshold, Webhook
+from meterline_schemas.catalog import ApiKey, Entry, Metric, Quota, Tenant, Threshold, Webhook
 
 Responses = dict[int | str, dict[str, Any]]
 
@@ -166,4 +166,12 @@ WEBHOOKS: Final = _documented(
     ("url", "must be an http or https address, such as https://example.com/hooks/meterline"),
     in_use=_conflict(Code.IN_USE, "'wh_1' is used by threshold 'th_1'; delete that first", "id"),
     optional=("id", "secret"),
+)
+KEYS: Final = _documented(
+    ApiKey,
+    {"name": "orders service", "role": "producer", "tenants": ["acme"]},
+    {"revoked_at": "2026-11-21T12:00:00Z"},
+    _conflict(Code.CONFLICT, "key 'abcd' is defined already; update it instead", "id"),
+    ("expires_at", "has passed already"),
+    optional=("id", "hash"),
 )

@@ -20,6 +20,8 @@ from meterline_schemas.reading import InvalidLine
 from meterline_schemas.reject import Reason
 
 MAX_KEY: Final = 255
+QUOTA_EXCEEDED: Final = "quota_exceeded"
+PERMISSION_DENIED: Final = "permission_denied"
 _NAMESPACE: Final = uuid.UUID("5c0d4a27-6a0e-5a6f-9f3c-1f6f0f2b7f10")
 
 
@@ -39,15 +41,21 @@ class Refused(NamedTuple):
 
 
 class Blocked(NamedTuple):
-    """An event that could count, of somebody who may not use more. The same event may be taken later."""
+    """An event that could count and is not taken, for ``code``: no more may be used, or the sender may not write it.
+
+    The same event may be taken later.
+    """
 
     id: str
     detail: str
+    code: str = QUOTA_EXCEEDED
 
 
 Verdict = Admitted | Refused | Blocked
 Barrier = Callable[[str, str, str, datetime], str]
 """Of a tenant, metric and subject (or empty) why no more may be used at an event's time, or nothing."""
+Reach = Callable[[str], bool]
+"""Whether events of a tenant may be written."""
 
 
 @dataclass(frozen=True)
@@ -73,23 +81,34 @@ def judge(
     now: datetime,
     window: Window,
     barrier: Barrier = _nobody,
+    reach: Reach | None = None,
 ) -> list[Verdict]:
-    """A verdict for each, in order. ``key`` is the request's ``Idempotency-Key``."""
+    """A verdict for each, in order. ``key`` is the request's ``Idempotency-Key``; without ``reach`` all are reached."""
     return [
         Refused(None, found.reason, found.detail)
         if isinstance(found, InvalidLine)
-        else _one(found, i, key, now, window, barrier)
+        else _one(found, i, key, now, window, barrier, reach)
         for i, found in enumerate(submissions)
     ]
 
 
-def _one(found: Submission, index: int, key: str | None, now: datetime, window: Window, barrier: Barrier) -> Verdict:
+def _one(
+    found: Submission,
+    index: int,
+    key: str | None,
+    now: datetime,
+    window: Window,
+    barrier: Barrier,
+    reach: Reach | None,
+) -> Verdict:
     id = found.id
     if id is None:
         if key is None:
             detail = "id is missing: send one that stays the same when you try again, or the header Idempotency-Key"
             return Refused(None, Reason.INVALID_EVENT, detail)
         id = derived_id(key, index)
+    if reach is not None and not reach(found.tenant_id):
+        return Blocked(id, f"this key or token does not reach tenant {found.tenant_id!r}", PERMISSION_DENIED)
     timestamp = now if found.timestamp is None else found.timestamp
     event = UsageEvent(
         id,

@@ -12,6 +12,8 @@ import msgspec
 from fastapi import Request, Response
 from pydantic import BaseModel
 
+from meterline_api.access.guard import caller, denied
+from meterline_api.access.visible import may_change, may_read
 from meterline_api.bodies import read_body
 from meterline_api.editor import Editor
 from meterline_api.fields import FieldsError, read_fields
@@ -55,7 +57,7 @@ class Entries(Generic[Kind]):
         entries = (
             entry
             for entry in editor_of(request).catalog.all(self._kind)
-            if (after is None or entry.identity > after) and keep(entry)
+            if (after is None or entry.identity > after) and may_read(caller(request), entry) and keep(entry)
         )
         found = list(islice(entries, limit + 1))
         body: dict[str, Any] = {"data": [document(self._show(entry)) for entry in found[:limit]]}
@@ -64,8 +66,9 @@ class Entries(Generic[Kind]):
         return answer(body)
 
     def get(self, request: Request, identity: str) -> Kind:
+        """An entry; one that the caller may not read is not there."""
         found = editor_of(request).catalog.find(self._kind, identity)
-        if found is None:
+        if found is None or not may_read(caller(request), found):
             raise Problem(HTTPStatus.NOT_FOUND, Code.NOT_FOUND, f"there is no {self._kind.kind} {identity[:300]!r}")
         return found
 
@@ -103,15 +106,23 @@ class Entries(Generic[Kind]):
         return await self._put(request, lambda book: changes.update(book, self._kind, identity, fields))
 
     async def delete(self, request: Request, identity: str, *, has_usage: bool = False) -> Response:
+        def decide(book: Book) -> Kind:
+            return self._allowed(request, book, changes.delete(book, self._kind, identity, has_usage=has_usage))
+
         with problems():
-            await editor_of(request).delete(
-                lambda book: changes.delete(book, self._kind, identity, has_usage=has_usage)
-            )
+            await editor_of(request).delete(decide)
         return Response(status_code=HTTPStatus.NO_CONTENT)
 
     async def _put(self, request: Request, decide: Decide[Kind]) -> Kind:
         with problems():
-            return await editor_of(request).put(decide)
+            return await editor_of(request).put(lambda book: self._allowed(request, book, decide(book)))
+
+    def _allowed(self, request: Request, book: Book, entry: Kind) -> Kind:
+        """The entry, where the caller may change it and what it takes the place of."""
+        for each in (book.find(self._kind, entry.identity), entry):
+            if each is not None and not may_change(caller(request), each):
+                raise denied(f"{self._kind.kind} {entry.identity[:100]!r} is of a tenant that you do not reach")
+        return entry
 
 
 def editor_of(request: Request) -> Editor:
@@ -153,5 +164,5 @@ def document(entry: BaseModel) -> dict[str, Any]:
     return entry.model_dump(mode="json")
 
 
-def answer(body: Any, status: HTTPStatus = HTTPStatus.OK) -> Response:
-    return Response(msgspec.json.encode(body), status, media_type="application/json")
+def answer(body: Any, status: HTTPStatus = HTTPStatus.OK, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(msgspec.json.encode(body), status, headers, media_type="application/json")

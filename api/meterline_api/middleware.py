@@ -6,9 +6,11 @@ import logging
 import time
 from http import HTTPStatus
 
+from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from meterline_api import metrics
+from meterline_api.access.limiter import Left
 from meterline_api.problems import Code, Problem
 
 log = logging.getLogger(__name__)
@@ -31,6 +33,11 @@ class Outermost:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                left: Left | None = scope.get("state", {}).get("rate_limit")
+                if left is not None:
+                    headers = MutableHeaders(scope=message)
+                    for name, value in left.headers().items():
+                        headers.setdefault(name, value)
             await send(message)
 
         try:

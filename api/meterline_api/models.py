@@ -71,7 +71,7 @@ class EventStatusModel(BaseModel):
         "was not sent. unknown: send it again as it is."
     )
     id: str | None = Field(None, description="The id that it goes by.")
-    reason: Reason | Literal["quota_exceeded"] | None = Field(None, description="Why it is invalid or refused.")
+    reason: Reason | Literal["quota_exceeded", "permission_denied"] | None = Field(None, description="Why it is invalid or refused.")
     detail: str | None = Field(None, description="The same for people.")
 
 

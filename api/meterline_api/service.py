@@ -9,7 +9,7 @@ from meterline.ingest import Ingest
 from meterline.records import Line
 from meterline_api.catalog import Catalog
 from meterline_api.clickhouse import ClickHouse
-from meterline_api.door import Verdict, Window, judge
+from meterline_api.door import Reach, Verdict, Window, judge
 from meterline_api.quotas.desk import Desk
 from meterline_api.settings import ApiSettings
 from meterline_api.submissions import Submission
@@ -41,9 +41,15 @@ class Service:
         self._topic = topic
         self._ingest = ingest
 
-    def judge(self, submissions: Sequence[Submission | InvalidLine], key: str | None, now: datetime) -> list[Verdict]:
-        """What becomes of each event of a request, as ``door.judge``: whoever takes events over HTTP asks here."""
-        return judge(submissions, key, now, self.window, self.quotas.barrier(now))
+    def judge(
+        self,
+        submissions: Sequence[Submission | InvalidLine],
+        key: str | None,
+        now: datetime,
+        reach: Reach | None = None,
+    ) -> list[Verdict]:
+        """What becomes of each event of a request, as ``door.judge``."""
+        return judge(submissions, key, now, self.window, self.quotas.barrier(now), reach)
 
     async def send(self, lines: Sequence[Line]) -> list[bool]:
         """For each line whether Kafka acknowledged it.

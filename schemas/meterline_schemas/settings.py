@@ -86,7 +86,7 @@ def load(kind: type[Settings]) -> Settings:
     except ValidationError as error:
         prefix = str(kind.model_config.get("env_prefix", ""))
         lines = [
-            f"{prefix}{'_'.join(str(part) for part in problem['loc'])}".upper() + f": {problem['msg']}"
+            (f"{prefix}{'_'.join(map(str, problem['loc']))}: ".upper() if problem["loc"] else "") + problem["msg"]
             for problem in error.errors()
         ]
         raise ConfigurationError("settings are wrong:\n  " + "\n  ".join(lines)) from None

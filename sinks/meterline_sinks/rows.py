@@ -1,6 +1,6 @@
 """Rows of the records that are not rows already: entries of the catalog, and notifications. Pure.
 
-What has no place in ClickHouse gives no row: webhooks hold secrets, and the partition count is no dimension.
+What has no place in ClickHouse gives no row: webhooks and API keys hold secrets, and the partition count is no dimension.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from meterline_schemas.catalog import PARTITION_COUNT_KEY, Entry, Metric, Quota, Tenant, Threshold, Webhook
+from meterline_schemas.catalog import PARTITION_COUNT_KEY, ApiKey, Entry, Metric, Quota, Tenant, Threshold, Webhook
 from meterline_schemas.reading import UNREADABLE
 
 Row = tuple[str, bytes]  # a table, and a line for it
@@ -42,7 +42,7 @@ def catalog_row(offset: int, key: bytes | None, value: bytes | None) -> Row | No
         UnreadableError: the record is none that this version can read.
     """
     kind, _, identity = (key or b"").decode(errors="replace").partition("/")
-    if kind == Webhook.kind or key == PARTITION_COUNT_KEY:
+    if kind in (Webhook.kind, ApiKey.kind) or key == PARTITION_COUNT_KEY:
         return None
     if kind not in _KINDS:
         raise UnreadableError(f"{kind!r} is no kind of entry that this version knows")

@@ -29,7 +29,7 @@ def needs(right: Right | None) -> Any:
     """A dependency that lets those pass who have the right; None: everybody who proves who they are.
 
     Raises:
-        Problem: 401 without saying what was wrong; 403 ``permission_denied``.
+        Problem: 401 without saying what was wrong; 403 ``permission_denied``; 429.
     """
 
     async def guard(
@@ -45,6 +45,7 @@ def needs(right: Right | None) -> Any:
                 headers={"WWW-Authenticate": 'Bearer realm="meterline"'},
             )
         request.state.caller = principal
+        request.state.rate_limit = await request.app.state.limiter.take(principal)
         if right is not None:
             require(request, right)
 
@@ -91,6 +92,16 @@ def refuse_unseen(request: Request, tenant_id: str) -> None:
     if not caller(request).sees(tenant_id):
         whose = f"tenant {tenant_id[:100]!r}" if tenant_id else "what is for all tenants"
         raise denied(f"this key or token does not reach {whose}")
+
+
+def refuse_unseen_filter(request: Request, tenant_id: str | None) -> None:
+    """As ``refuse_unseen`` for a filter that may be absent, or empty for what is for all tenants.
+
+    Raises:
+        Problem: 403.
+    """
+    if tenant_id:
+        refuse_unseen(request, tenant_id)
 
 
 def tenants_of(request: Request, asked: str | None) -> tuple[str, ...] | None:

@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from meterline_schemas.catalog import Role
+
 ALL_TENANTS: Final = "*"
+ROOT_ACTOR: Final = "root"
 
 
 class Right(StrEnum):
@@ -22,19 +25,6 @@ class Right(StrEnum):
     READ_USAGE = "READ_USAGE"
     MANAGE_FINANCE = "FINANCE_MANAGE"
     ADMINISTER = "ADMINISTER"
-
-
-class Role(StrEnum):
-    """``producer`` writes events and asks what is left, ``viewer`` reads usage, ``finance`` has all reports too."""
-
-    PRODUCER = "producer"
-    VIEWER = "viewer"
-    FINANCE = "finance"
-    ADMIN = "admin"
-
-    @property
-    def rights(self) -> frozenset[Right]:
-        return _RIGHTS[self]
 
 
 _RIGHTS: Final[Mapping[Role, frozenset[Right]]] = {
@@ -50,18 +40,25 @@ class Principal:
     """Somebody who proved who they are. ``tenants`` are whose data they reach; None: everybody's.
 
     ``actor`` names them in the audit log: ``key:<id>``, ``token:<subject>`` or ``root``. It is never a secret.
+    ``requests_per_second`` is a limit of their own.
     """
 
     actor: str
     role: Role
     tenants: frozenset[str] | None
+    requests_per_second: int | None = None
 
     def may(self, right: Right) -> bool:
-        return right in self.role.rights
+        return right in _RIGHTS[self.role]
 
     def sees(self, tenant_id: str) -> bool:
         """Whether a tenant's data may be reached. What is for all tenants (an empty id) only those who see all do."""
         return self.tenants is None or tenant_id in self.tenants
+
+    @property
+    def limited(self) -> bool:
+        """Whether requests are counted: whoever holds the key of the settings could change the limits."""
+        return self.actor != ROOT_ACTOR
 
     @property
     def only_tenant(self) -> str | None:

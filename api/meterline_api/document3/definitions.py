@@ -8,6 +8,8 @@ from typing import Any
 
 from fastapi import Request, Response
 
+from meterline_api.access.guard import caller
+from meterline_api.access.visible import may_read
 from meterline_api.document3 import forms
 from meterline_api.documents import answer
 from meterline_api.entries import editor_of, fields_of, problems
@@ -54,7 +56,11 @@ async def get_metric(request: Request) -> Response:
 async def list_metrics(request: Request) -> Response:
     fields, _given = await _called(request, {}, "orgId")
     org = fields.get("orgId")
-    found = [metric for metric in editor_of(request).catalog.all(Metric) if org in (None, metric.tenant_id)]
+    found = [
+        metric
+        for metric in editor_of(request).catalog.all(Metric)
+        if org in (None, metric.tenant_id) and may_read(caller(request), metric)
+    ]
     return answer({"metrics": [forms.metric_definition(metric) for metric in found]})
 
 
@@ -94,7 +100,8 @@ async def list_thresholds(request: Request) -> Response:
     found = [
         forms.usage_threshold(threshold, book)
         for threshold in book.all(Threshold)
-        if metric in (None, threshold.metric)
+        if may_read(caller(request), threshold)
+        and metric in (None, threshold.metric)
         and whose in (None, (threshold.tenant_id, threshold.subject))
         and org in (None, threshold.tenant_id)
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from http import HTTPStatus
 from typing import Annotated, Any, Final
 
@@ -19,7 +19,7 @@ from meterline_api.documents import answer
 from meterline_api.door import Admitted
 from meterline_api.numbers import number
 from meterline_api.problems import Code, Problem
-from meterline_api.routes.events import idempotency_key, take
+from meterline_api.routes.events import admit, idempotency_key, take
 from meterline_api.service import Service
 from meterline_api.submissions import Submission, UnreadableBodyError, read_array, read_one
 from meterline_schemas.catalog import RefusedError
@@ -56,7 +56,7 @@ async def record(request: Request) -> Response:
     found = read_one(_recording, body)
     if isinstance(found, InvalidLine) and found.reason == Reason.INVALID_JSON:
         raise _unreadable(found.detail)
-    (verdict,) = verdicts = service.judge([_submission(found)], key, datetime.now(UTC))
+    (verdict,) = verdicts = admit(request, [_submission(found)], key)
     await take(service, verdicts)
     assert isinstance(verdict, Admitted)  # noqa: S101 - all others were raised
     return answer(_usage_record(verdict))
@@ -79,7 +79,7 @@ async def record_batch(request: Request) -> Response:
             f"{len(raw)} records in one request, at most {service.settings.max_events} are taken: send them in parts",
         )
     submissions = [_submission(read_one(_recording, bytes(item))) for item in raw]
-    taken = await take(service, service.judge(submissions, key, datetime.now(UTC)))
+    taken = await take(service, admit(request, submissions, key))
     return answer(
         {"accepted": taken.accepted, "invalid": taken.invalid, "refused": taken.refused, "records": taken.events}
     )

@@ -39,10 +39,13 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True)
 class ListQuery:
-    """Notifications of ``[start, end)``, the newest first; ``after`` is the last one that was given."""
+    """Notifications of ``[start, end)``, the newest first; ``after`` is the last one that was given.
+
+    ``tenants`` are whom it is about; None: everybody.
+    """
 
     type: Type | None = None
-    tenant_id: str | None = None
+    tenants: tuple[str, ...] | None = None
     metric: str | None = None
     start: datetime | None = None
     end: datetime | None = None
@@ -63,10 +66,13 @@ def build(query: ListQuery) -> tuple[str, dict[str, Any]]:
     """The statement and its parameters. One row more than ``limit`` is asked for: it says that there are more."""
     parameters: dict[str, Any] = {"limit": query.limit + 1}
     conditions = []
-    for name, value in (("type", query.type), ("tenant_id", query.tenant_id), ("metric", query.metric)):
+    for name, value in (("type", query.type), ("metric", query.metric)):
         if value is not None:
             conditions.append(f"n.{name} = {{{name}:String}}")
             parameters[name] = str(value)
+    if query.tenants is not None:
+        conditions.append("n.tenant_id IN {tenants:Array(String)}")
+        parameters["tenants"] = list(query.tenants)
     for name, sign, instant in (("from", ">=", query.start), ("to", "<", query.end)):
         if instant is not None:
             conditions.append(f"n.occurred_at {sign} fromUnixTimestamp64Milli({{{name}:Int64}}, 'UTC')")

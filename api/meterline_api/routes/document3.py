@@ -8,7 +8,8 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter, Path, Request, Response
 
-from meterline_api.access.guard import needs
+from meterline_api.access.guard import needs, require
+from meterline_api.access.principal import Right
 from meterline_api.document3 import definitions, records, usage
 from meterline_api.document3.examples import ANSWERS, CALL
 from meterline_api.documents import DocumentRoute
@@ -16,23 +17,32 @@ from meterline_api.problems import Code, Problem
 
 Operation = Callable[[Request], Awaitable[Response]]
 
+
+def _with(right: Right, operation: Operation) -> Operation:
+    async def checked(request: Request) -> Response:
+        require(request, right)
+        return await operation(request)
+
+    return checked
+
+
 COMMANDS: Final[dict[str, Operation]] = {
-    "metric.define": definitions.define_metric,
-    "metric.update": definitions.update_metric,
-    "metric.delete": definitions.delete_metric,
-    "usage.record": records.record,
-    "usage.recordBatch": records.record_batch,
-    "threshold.create": definitions.create_threshold,
-    "threshold.update": definitions.update_threshold,
-    "threshold.delete": definitions.delete_threshold,
+    "metric.define": _with(Right.ADMINISTER, definitions.define_metric),
+    "metric.update": _with(Right.ADMINISTER, definitions.update_metric),
+    "metric.delete": _with(Right.ADMINISTER, definitions.delete_metric),
+    "usage.record": _with(Right.WRITE_EVENTS, records.record),
+    "usage.recordBatch": _with(Right.WRITE_EVENTS, records.record_batch),
+    "threshold.create": _with(Right.ADMINISTER, definitions.create_threshold),
+    "threshold.update": _with(Right.ADMINISTER, definitions.update_threshold),
+    "threshold.delete": _with(Right.ADMINISTER, definitions.delete_threshold),
 }
 QUERIES: Final[dict[str, Operation]] = {
-    "metric.get": definitions.get_metric,
-    "metric.list": definitions.list_metrics,
-    "usage.get": usage.get_usage,
-    "usage.getSummary": usage.get_summary,
-    "usage.export": usage.export,
-    "threshold.list": definitions.list_thresholds,
+    "metric.get": _with(Right.READ_CATALOG, definitions.get_metric),
+    "metric.list": _with(Right.READ_CATALOG, definitions.list_metrics),
+    "usage.get": _with(Right.READ_USAGE, usage.get_usage),
+    "usage.getSummary": _with(Right.READ_USAGE, usage.get_summary),
+    "usage.export": _with(Right.READ_USAGE, usage.export),
+    "threshold.list": _with(Right.READ_CATALOG, definitions.list_thresholds),
 }
 
 router = APIRouter(route_class=DocumentRoute, dependencies=[needs(None)], tags=["document 3"])

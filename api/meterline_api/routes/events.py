@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Final
@@ -10,12 +11,12 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 
 from meterline_api import examples, metrics
-from meterline_api.access.guard import needs
+from meterline_api.access.guard import caller, needs
 from meterline_api.access.principal import Right
 from meterline_api.answers import Accepted, EventStatus, statuses
 from meterline_api.bodies import read_body
 from meterline_api.cloudevents import read_cloudevents
-from meterline_api.door import MAX_KEY, Admitted, Blocked, Verdict
+from meterline_api.door import MAX_KEY, PERMISSION_DENIED, Admitted, Blocked, Verdict
 from meterline_api.models import AcceptedModel
 from meterline_api.problems import Code, Problem
 from meterline_api.service import Service
@@ -43,9 +44,10 @@ async def post_events(request: Request) -> Response:
     """Take one event or many, and answer once Kafka holds them.
 
     **202**: Kafka holds every event with status `accepted`; those with status `invalid` can never count as they are.
-    Those with status `refused` were not sent, because a threshold with action `block` is reached. **400**: none can
-    count. **403**: none was taken, and some only because of such a threshold. **503**: Kafka did not answer for the
-    events with status `unknown`: send the request again as it is, an id counts once however often it arrives.
+    Those with status `refused` were not sent: a threshold with action `block` is reached, or the caller does not reach
+    the tenant. **400**: none can count. **403**: none was taken, and some only for such a reason. **503**: Kafka did
+    not answer for the events with status `unknown`: send the request again as it is, an id counts once however often
+    it arrives.
 
     Every event needs an `id` that stays the same when it is sent again, or the request an `Idempotency-Key`: ids are
     then derived from the key and the event's place in the request. A missing `timestamp` is the time of the request.
@@ -65,8 +67,17 @@ async def post_events(request: Request) -> Response:
             f"{len(submissions)} events in one request, at most {service.settings.max_events} are taken: "
             "send them in parts",
         )
-    taken = await take(service, service.judge(submissions, key, datetime.now(UTC)))
+    taken = await take(service, admit(request, submissions, key))
     return Response(_encode(taken), HTTPStatus.ACCEPTED, media_type=_JSON)
+
+
+def admit(request: Request, submissions: Sequence[Submission | InvalidLine], key: str | None) -> list[Verdict]:
+    """What becomes of each event of a request: whoever takes events over HTTP asks here."""
+    service: Service = request.app.state.service
+    principal = caller(request)
+    return service.judge(
+        submissions, key, datetime.now(UTC), None if principal.tenants is None else principal.tenants.__contains__
+    )
 
 
 async def take(service: Service, verdicts: list[Verdict]) -> Accepted:
@@ -94,7 +105,9 @@ async def take(service: Service, verdicts: list[Verdict]) -> Accepted:
     if unknown:
         raise _unavailable(trouble, unknown, events)
     if refused and not lines:
-        raise Problem(HTTPStatus.FORBIDDEN, Code.QUOTA_EXCEEDED, _first(events, "refused"), events=events)
+        codes = {verdict.code for verdict in verdicts if isinstance(verdict, Blocked)}
+        code = Code.PERMISSION_DENIED if PERMISSION_DENIED in codes else Code.QUOTA_EXCEEDED
+        raise Problem(HTTPStatus.FORBIDDEN, code, _first(events, "refused"), events=events)
     if not lines:
         raise Problem(HTTPStatus.BAD_REQUEST, Code.INVALID_EVENTS, _first(events, "invalid"), events=events)
     return Accepted(accepted, invalid, events, refused)

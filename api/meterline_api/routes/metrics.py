@@ -6,7 +6,7 @@ from http import HTTPStatus
 
 from fastapi import APIRouter, Request, Response
 
-from meterline_api.access.guard import CHANGES, READS
+from meterline_api.access.guard import CHANGES, READS, refuse_unseen_filter
 from meterline_api.catalog_examples import METRICS
 from meterline_api.catalog_models import Page
 from meterline_api.entries import Entries, answer, document, fields_of
@@ -29,6 +29,7 @@ async def list_metrics(
     cursor: Cursor = None,
 ) -> Response:
     """All metrics in the order of their keys; with `retired=false` only those that are offered."""
+    refuse_unseen_filter(request, tenant_id)
     return ENTRIES.page(
         request,
         limit,

@@ -9,7 +9,7 @@ import msgspec
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import AwareDatetime
 
-from meterline_api.access.guard import needs
+from meterline_api.access.guard import caller, needs, tenants_of
 from meterline_api.access.principal import Right
 from meterline_api.bodies import read_body
 from meterline_api.catalog_models import Page
@@ -55,7 +55,7 @@ async def list_notifications(
             Code.INVALID_CURSOR,
             "cursor is none that this server gave; start again without one",
         )
-    query = ListQuery(type, tenant_id, metric, start, end, limit, after)
+    query = ListQuery(type, tenants_of(request, tenant_id), metric, start, end, limit, after)
     try:
         found, following = await _desk(request).page(query)
     except UnavailableError as error:
@@ -77,7 +77,7 @@ async def get_notification(request: Request, id: str) -> Response:
         told = await desk.find(id)
     except UnavailableError as error:
         raise _unavailable(Code.CLICKHOUSE_UNAVAILABLE, error) from None
-    if told is None:
+    if told is None or not caller(request).sees(told.answer.tenant_id):
         raise _not_found(id)
     fate = desk.fate(id, told.answer.timestamp)
     body = {

@@ -9,7 +9,7 @@ from typing import Annotated, Final
 import msgspec
 from fastapi import APIRouter, Query, Request, Response
 
-from meterline_api.access.guard import needs
+from meterline_api.access.guard import needs, refuse_unseen
 from meterline_api.access.principal import Right
 from meterline_api.problems import Code, Problem
 from meterline_api.quotas import models
@@ -39,6 +39,7 @@ async def check_quota(
     Always 200 for a metric that is defined, used up or not: `has_quota` says whether less than is included was used,
     `blocked` whether events are refused. Without a quota it is `unlimited`.
     """
+    refuse_unseen(request, tenant_id)
     service: Service = request.app.state.service
     trouble = service.quotas.trouble()
     if trouble:

@@ -6,7 +6,7 @@ from http import HTTPStatus
 
 from fastapi import APIRouter, Request, Response
 
-from meterline_api.access.guard import CHANGES, READS
+from meterline_api.access.guard import CHANGES, READS, refuse_unseen_filter
 from meterline_api.catalog_examples import QUOTAS
 from meterline_api.catalog_models import Page, QuotaAnswer
 from meterline_api.entries import Entries, answer, document, fields_of
@@ -30,6 +30,7 @@ async def list_quotas(
     cursor: Cursor = None,
 ) -> Response:
     """All quotas, by metric, tenant and subject; one that is for all tenants has an empty `tenant_id`."""
+    refuse_unseen_filter(request, tenant_id)
     return ENTRIES.page(
         request,
         limit,

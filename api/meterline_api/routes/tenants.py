@@ -6,7 +6,7 @@ from http import HTTPStatus
 
 from fastapi import APIRouter, Request, Response
 
-from meterline_api.access.guard import CHANGES, READS
+from meterline_api.access.guard import CHANGES, READS, refuse_unseen
 from meterline_api.catalog_examples import TENANTS
 from meterline_api.catalog_models import Page
 from meterline_api.entries import Entries, answer, document, fields_of
@@ -30,6 +30,7 @@ async def list_tenants(request: Request, limit: Limit = 100, cursor: Cursor = No
 @router.get(_ONE, response_model=Tenant, responses=TENANTS.read, summary="Get a tenant", dependencies=READS)
 async def get_tenant(request: Request, id: str) -> Response:
     """One tenant. **404**: it is not listed; its usage counts, in UTC and from the first of each month."""
+    refuse_unseen(request, id)
     return ENTRIES.one(request, id)
 
 
@@ -57,6 +58,7 @@ async def create_tenant(request: Request) -> Response:
 )
 async def put_tenant(request: Request, id: str) -> Response:
     """List the tenant (**201**), or replace what is known of it (**200**); what is not given has its default."""
+    refuse_unseen(request, id)
     return await ENTRIES.replace(request, {"id": id, **await fields_of(request)}, identity=id)
 
 
@@ -70,10 +72,12 @@ async def put_tenant(request: Request, id: str) -> Response:
 )
 async def change_tenant(request: Request, id: str) -> Response:
     """Change the fields that are given."""
+    refuse_unseen(request, id)
     return await ENTRIES.update(request, id, await fields_of(request))
 
 
 @router.delete(_ONE, status_code=204, responses=TENANTS.deletes, summary="Delete a tenant", dependencies=CHANGES)
 async def delete_tenant(request: Request, id: str) -> Response:
     """Forget what is known of a tenant. Its usage, quotas and thresholds stay."""
+    refuse_unseen(request, id)
     return await ENTRIES.delete(request, id)

@@ -7,7 +7,7 @@ from http import HTTPStatus
 
 from fastapi import APIRouter, Request, Response
 
-from meterline_api.access.guard import CHANGES, READS
+from meterline_api.access.guard import CHANGES, READS, refuse_unseen_filter
 from meterline_api.catalog_examples import THRESHOLDS
 from meterline_api.catalog_models import Page
 from meterline_api.entries import Entries, answer, document, fields_of
@@ -34,6 +34,7 @@ async def list_thresholds(
     cursor: Cursor = None,
 ) -> Response:
     """All thresholds in the order of their ids."""
+    refuse_unseen_filter(request, tenant_id)
     return ENTRIES.page(
         request,
         limit,

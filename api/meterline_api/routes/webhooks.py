@@ -10,7 +10,7 @@ from typing import Final
 
 from fastapi import APIRouter, Request, Response
 
-from meterline_api.access.guard import needs
+from meterline_api.access.guard import needs, refuse_unseen_filter
 from meterline_api.access.principal import Right
 from meterline_api.catalog_examples import WEBHOOKS
 from meterline_api.catalog_models import NewWebhookAnswer, Page, WebhookAnswer
@@ -30,6 +30,7 @@ async def list_webhooks(
     request: Request, tenant_id: OfTenant = None, limit: Limit = 100, cursor: Cursor = None
 ) -> Response:
     """All webhooks in the order of their ids, without their secrets."""
+    refuse_unseen_filter(request, tenant_id)
     return ENTRIES.page(request, limit, cursor, lambda webhook: tenant_id in (None, webhook.tenant_id))
 
 

@@ -1,5 +1,6 @@
 """What is configured: records of the compacted ``meterline.config`` topic, and a copy of them in memory."""
 
+from meterline_schemas.catalog.api_key import ApiKey, Role
 from meterline_schemas.catalog.book import Book
 from meterline_schemas.catalog.entry import Entry, FieldProblem, Key, RefusedError, read_entry
 from meterline_schemas.catalog.metric import Aggregation, Metric
@@ -13,6 +14,7 @@ __all__ = [
     "PARTITION_COUNT_KEY",
     "Action",
     "Aggregation",
+    "ApiKey",
     "Book",
     "Entry",
     "FieldProblem",
@@ -21,6 +23,7 @@ __all__ = [
     "PartitionCount",
     "Quota",
     "RefusedError",
+    "Role",
     "Tenant",
     "Threshold",
     "Webhook",

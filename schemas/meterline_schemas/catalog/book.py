@@ -7,6 +7,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from meterline_schemas.catalog.api_key import ApiKey
 from meterline_schemas.catalog.entry import Entry, Key
 from meterline_schemas.catalog.metric import Aggregation, Metric
 from meterline_schemas.catalog.partitions import PARTITION_COUNT_KEY, PartitionCount
@@ -16,7 +17,9 @@ from meterline_schemas.catalog.threshold import Threshold
 from meterline_schemas.catalog.webhook import Webhook
 from meterline_schemas.periods import Calendar, Period
 
-KINDS: Final[Mapping[str, type[Entry]]] = {kind.kind: kind for kind in (Metric, Quota, Threshold, Tenant, Webhook)}
+KINDS: Final[Mapping[str, type[Entry]]] = {
+    kind.kind: kind for kind in (Metric, Quota, Threshold, Tenant, Webhook, ApiKey)
+}
 
 Kind = TypeVar("Kind", bound=Entry)
 Scope = tuple[str, str, str]  # tenant_id (empty: all), metric, subject (empty: the tenant itself)

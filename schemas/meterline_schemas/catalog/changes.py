@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, NoReturn, TypeVar
 
+from meterline_schemas.catalog.api_key import ApiKey
 from meterline_schemas.catalog.book import Book, counts_in_stream
 from meterline_schemas.catalog.entry import Entry, FieldProblem, RefusedError, read_entry
 from meterline_schemas.catalog.metric import Metric
@@ -38,7 +39,7 @@ def check(book: Book, entry: Entry) -> Entry:
             unknown = [name for name in entry.notify_webhooks or () if book.find(Webhook, name) is None]
             if unknown:
                 _refuse("invalid", "notify_webhooks", f"{', '.join(unknown)}: not defined; define the webhook first")
-        case Tenant() | Webhook():
+        case Tenant() | Webhook() | ApiKey():
             pass
     return entry
 
