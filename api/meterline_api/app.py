@@ -9,6 +9,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
 from meterline.connection import check
@@ -26,6 +27,7 @@ from meterline_api.middleware import Outermost
 from meterline_api.models import ProblemModel
 from meterline_api.notifications.running import Notifications
 from meterline_api.offsets import Offsets
+from meterline_api.openapi import TAGS, describe, name_of
 from meterline_api.problems import Code, Problem
 from meterline_api.quotas.running import Quotas
 from meterline_api.routes import (
@@ -95,7 +97,7 @@ def create_app(
         await ingest.close()
         tables.close()
 
-    app = FastAPI(
+    app = FastAPIOffline(
         title="Meterline",
         description="Usage events in, exact usage out. Every event that was answered with `accepted` counts once.",
         version="1",
@@ -103,6 +105,8 @@ def create_app(
         responses={500: {"model": ProblemModel, "description": "The server failed."}},
         docs_url="/docs",
         redoc_url=None,
+        openapi_tags=TAGS,
+        generate_unique_id_function=name_of,
     )
     root_key = settings.key.get_secret_value().encode()
     app.state.pepper = settings.key_pepper.get_secret_value().encode() or pepper_from(root_key)
@@ -130,6 +134,7 @@ def create_app(
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_middleware(Outermost)
+    describe(app)
     return app
 
 
