@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -70,26 +71,27 @@ class KeySet:
 
     algorithms: tuple[str, ...] = ("RS256", "ES256")
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._client = jwt.PyJWKClient(url, cache_jwk_set=False, timeout=_TIMEOUT)
         self._url = url
         self._keys: dict[str | None, jwt.PyJWK] = {}
-        self._tried = -_REFRESH_SECONDS
+        self._tried = -math.inf
         self._turn = asyncio.Lock()
 
     async def find(self, key_id: str | None) -> Any | None:
-        age = time.monotonic() - self._tried
+        age = self._clock() - self._tried
         if age > _REFRESH_SECONDS or (key_id not in self._keys and age > _REST_SECONDS):
             async with self._turn:
-                if time.monotonic() - self._tried > min(age, _REST_SECONDS):
+                if self._clock() - self._tried > min(age, _REST_SECONDS):
                     await self._read()
         return self._keys.get(key_id)
 
     async def _read(self) -> None:
-        self._tried = time.monotonic()
+        self._tried = self._clock()
         try:
             found = jwt.PyJWKSet.from_dict(await asyncio.to_thread(self._client.fetch_data))
-        except jwt.PyJWTError as error:
+        except (jwt.PyJWTError, ValueError, TypeError, LookupError, AttributeError, OSError) as error:
             log.warning("the keys at %s cannot be read: %s", self._url, " ".join(str(error).split())[:300])
             return
         self._keys = {key.key_id: key for key in found.keys}
