@@ -99,6 +99,8 @@ def test_help_answers_without_loading_what_commands_need() -> None:
         ["catalog", "delete", "metric"],
         ["setup", "--partitions", "many"],
         ["notifications", "list", "--type", "exceeded"],
+        ["keys", "create", "--role", "owner", "--tenant", "acme"],
+        ["keys", "create", "--role", "viewer"],
         ["notifications", "list", "--from", "yesterday"],
         ["env", "--no-such-option"],
     ],
@@ -121,6 +123,7 @@ def test_a_wrong_command_line_is_told_and_exits_with_2(arguments: list[str]) -> 
         ["setup"],
         ["doctor"],
         ["notifications", "list"],
+        ["keys", "list"],
     ],
     ids=" ".join,
 )

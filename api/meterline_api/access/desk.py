@@ -11,7 +11,8 @@ from meterline_api.access.guard import denied
 from meterline_api.access.keys import is_valid, principal_of, read_key
 from meterline_api.access.principal import ROOT_ACTOR, Principal
 from meterline_api.access.tokens import ClaimsError, Tokens
-from meterline_schemas.catalog import ApiKey, Role
+from meterline_schemas.catalog import ApiKey
+from meterline_schemas.roles import Role
 
 ROOT: Final = Principal(ROOT_ACTOR, Role.ADMIN, None)
 

@@ -7,9 +7,10 @@ from typing import Annotated, Self
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from meterline_api.access.principal import ALL_TENANTS, Principal, Right
-from meterline_schemas.catalog import ApiKey, Role
+from meterline_schemas.catalog import ApiKey
 from meterline_schemas.catalog.entry import AnyCase, Label
 from meterline_schemas.event import MAX_ID
+from meterline_schemas.roles import Role
 
 TenantList = Annotated[
     list[Annotated[str, Field(min_length=1, max_length=MAX_ID)]],

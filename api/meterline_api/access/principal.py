@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from meterline_schemas.catalog import Role
+from meterline_schemas.roles import Role
 
 ALL_TENANTS: Final = "*"
 ROOT_ACTOR: Final = "root"

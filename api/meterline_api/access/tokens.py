@@ -17,7 +17,7 @@ from typing import Any, Final, Protocol
 import jwt
 
 from meterline_api.access.principal import Principal, tenants_from
-from meterline_schemas.catalog import Role
+from meterline_schemas.roles import Role
 
 log = logging.getLogger(__name__)
 

@@ -57,6 +57,8 @@ class Api:
         from meterline_schemas.errors import ConfigurationError, MeterlineError, UnavailableError
 
         taken = 200 <= status < 300
+        if taken and not body:
+            return None
         try:
             answer = json.loads(body)
             detail = "" if taken else str(answer.get("detail") or answer.get("title"))

@@ -1,6 +1,6 @@
 """What is configured: records of the compacted ``meterline.config`` topic, and a copy of them in memory."""
 
-from meterline_schemas.catalog.api_key import ApiKey, Role
+from meterline_schemas.catalog.api_key import ApiKey
 from meterline_schemas.catalog.book import Book
 from meterline_schemas.catalog.entry import Entry, FieldProblem, Key, RefusedError, read_entry
 from meterline_schemas.catalog.metric import Aggregation, Metric
@@ -23,7 +23,6 @@ __all__ = [
     "PartitionCount",
     "Quota",
     "RefusedError",
-    "Role",
     "Tenant",
     "Threshold",
     "Webhook",

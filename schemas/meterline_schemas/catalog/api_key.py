@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Annotated, ClassVar
 
 from pydantic import AwareDatetime, Field, field_validator
 
 from meterline_schemas.catalog.entry import AnyCase, Entry, Label
 from meterline_schemas.event import MAX_ID
+from meterline_schemas.roles import Role
 
 KEY_ID_PATTERN = r"^[a-z0-9]{4,32}$"
-
-
-class Role(StrEnum):
-    """``producer`` writes events and asks what is left, ``viewer`` reads usage, ``finance`` has all reports too."""
-
-    PRODUCER = "producer"
-    VIEWER = "viewer"
-    FINANCE = "finance"
-    ADMIN = "admin"
 
 
 class ApiKey(Entry):

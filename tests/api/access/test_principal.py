@@ -13,7 +13,8 @@ from meterline_api.access.principal import Principal, Right, tenants_from
 from meterline_api.access.tokens import ClaimsError, Rules
 from meterline_api.access.tokens import principal_of as named
 from meterline_api.access.visible import may_change, may_read
-from meterline_schemas.catalog import ApiKey, Metric, Quota, RefusedError, Role, Tenant, Threshold, read_entry
+from meterline_schemas.catalog import ApiKey, Metric, Quota, RefusedError, Tenant, Threshold, read_entry
+from meterline_schemas.roles import Role
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 PEPPER = b"pepper"

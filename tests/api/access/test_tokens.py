@@ -15,7 +15,7 @@ import pytest
 
 from meterline_api.access.principal import Principal
 from meterline_api.access.tokens import KeySet, Rules, SharedSecret, Tokens
-from meterline_schemas.catalog import Role
+from meterline_schemas.roles import Role
 from tests.api.access.issuer import AUDIENCE, NAME, Issuer, claims_of, issuing
 
 RULES = Rules(NAME, AUDIENCE)
