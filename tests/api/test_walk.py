@@ -40,20 +40,20 @@ from tests.support.streams import wait_until
 OURS, FOREIGN = "ours", "theirs"
 LOUD = ("hush", "987654321")
 NOW = datetime.now(UTC).replace(minute=30, second=0, microsecond=0)
-TOLD = crossed(1, FOREIGN, metric="calls", subject="hush", threshold_id="th-hush")
+TOLD = crossed(1, FOREIGN, metric="calls", subject="hush", threshold_id="th-quiet")
 TENANT_NAMES = {
     *("tenant", "tenant_id", "tenantId", "org", "orgId", "organizationId", "organisationId", "companyId", "subjectId"),
     *("customer", "subject"),
 }
 ENTRIES: list[Entry] = [
     Metric(key="calls", group_by=("color",)),
-    Metric(key="hush-metric", tenant_id=FOREIGN, name="hush"),
+    Metric(key="quiet-metric", tenant_id=FOREIGN, name="hush"),
     Tenant(id=FOREIGN, name="hush"),
     Tenant(id=OURS),
     read_entry(Quota, {"metric": "calls", "tenant_id": FOREIGN, "included": "987654321"}),
-    read_entry(Threshold, {"id": "th-hush", "metric": "calls", "tenant_id": FOREIGN, "amount": "987654321"}),
-    Webhook(id="wh-hush", url="https://example.com/hush", secret=SECRET, tenant_id=FOREIGN),
-    read_entry(ApiKey, {"id": "hush1", "role": "viewer", "tenants": [FOREIGN], "hash": "0" * 64, "name": "hush"}),
+    read_entry(Threshold, {"id": "th-quiet", "metric": "calls", "tenant_id": FOREIGN, "amount": "987654321"}),
+    Webhook(id="wh-quiet", url="https://example.com/hush", secret=SECRET, tenant_id=FOREIGN),
+    read_entry(ApiKey, {"id": "quiet1", "role": "viewer", "tenants": [FOREIGN], "hash": "0" * 64, "name": "hush"}),
 ]
 EVENT: dict[str, Any] = {
     "metric": "calls",
@@ -65,14 +65,14 @@ EVENT: dict[str, Any] = {
 # what stands in a path in the place of each parameter
 IDS = {
     "/v1/quotas/{id}": opaque(Quota.identity_of(FOREIGN, "calls", "")),
-    "/v1/thresholds/{id}": "th-hush",
-    "/v1/webhooks/{id}": "wh-hush",
-    "/v1/keys/{id}": "hush1",
+    "/v1/thresholds/{id}": "th-quiet",
+    "/v1/webhooks/{id}": "wh-quiet",
+    "/v1/keys/{id}": "quiet1",
     "/v1/notifications/{id}": TOLD.id,
     "/v1/notifications/{id}/resend": TOLD.id,
     "/v1/tenants/{id}": FOREIGN,
-    "/v1/metrics/{key}": "hush-metric",
-    "/v1/events/{id}": "hush-event",
+    "/v1/metrics/{key}": "quiet-metric",
+    "/v1/events/{id}": "quiet-event",
 }
 BY_NAME = {**dict.fromkeys(TENANT_NAMES, FOREIGN), "metric": "calls", "slug": "calls", "key": "calls"}
 
@@ -153,19 +153,20 @@ def walked(
 def plant(settings: ClickHouseSettings) -> None:
     """Events, totals, rejects and what was told, of both tenants."""
     edge = ClickHouse(settings, settings.database)
-    for n, (tenant, word, quantity) in enumerate(((OURS, "mine", "1"), (FOREIGN, "hush", "987654321.5"))):
-        event = {**EVENT, "tenant_id": tenant, "id": f"{word}-event", "quantity": quantity, "kafka_offset": n}
+    planted = ((OURS, "my", "mine", "0"), (FOREIGN, "quiet", "hush", "987654321.5"))
+    for n, (tenant, name, word, quantity) in enumerate(planted):
+        event = {**EVENT, "tenant_id": tenant, "id": f"{name}-event", "quantity": quantity, "kafka_offset": n}
         more = {"subject": word, "source": word, "properties": {"color": word}}
         edge.insert("usage_events_raw", json.dumps({**event, **more}).encode())
-        edge.insert("usage_events_raw", json.dumps({**event, **more, "id": f"{word}-late", "late": 1}).encode())
+        edge.insert("usage_events_raw", json.dumps({**event, **more, "id": f"{name}-late", "late": 1, "quantity": "0"}).encode())
         hour = {"hour": NOW.strftime("%Y-%m-%d %H:00:00"), "version": 1, "count": 1}
         folds = dict.fromkeys(("sum", "min", "max", "last"), quantity)
-        last = {"last_timestamp": EVENT["timestamp"], "last_id": f"{word}-event"}
+        last = {"last_timestamp": EVENT["timestamp"], "last_id": f"{name}-event"}
         total = {"tenant_id": tenant, "metric": "calls", "kafka_partition": 0, **hour, **folds, **last}
         edge.insert("usage_totals", json.dumps(total).encode())
         reject = {"kafka_topic": "usage.events", "kafka_partition": 0, "kafka_offset": 10 + n, "kafka_line": 0}
         said = {"reason": "invalid_event", "detail": word, "raw": f'{{"subject":"{word}"}}', "raw_encoding": "utf-8"}
-        of = {"tenant_id": tenant, "metric": "calls", "id": f"{word}-reject", "received_at": EVENT["received_at"]}
+        of = {"tenant_id": tenant, "metric": "calls", "id": f"{name}-reject", "received_at": EVENT["received_at"]}
         edge.insert("rejected_events", json.dumps({**reject, **said, **of}).encode())
     _table, row = notification_row(0, 0, TOLD.encode())
     edge.insert("notifications", row)
@@ -257,7 +258,7 @@ def test_every_route_needs_a_right_or_is_public_on_purpose(app: FastAPI) -> None
 
 def test_nobody_is_let_in_without_a_key(app: FastAPI, walked: Walked) -> None:
     for call in calls(app):
-        for key in (None, "", "mk_hush1_0", "a.b.c"):
+        for key in (None, "mk_quiet1_0", "a.b.c"):
             answer = walked.send(key, call)
             assert (answer.status_code, code_of(answer)) == (401, "unauthorized"), (call, answer.text)
 
