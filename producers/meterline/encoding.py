@@ -19,7 +19,14 @@ import msgspec
 from meterline.errors import InvalidUsageError
 from meterline_schemas.event import MAX_ID, MAX_LINE_BYTES, MAX_PROPERTIES, UsageEvent
 from meterline_schemas.quantity import LIMIT, QuantityError, format_nano, parse_nano
-from meterline_schemas.reading import InvalidLine, names_problem, read_properties, read_quantity, utc_milliseconds
+from meterline_schemas.reading import (
+    UNREADABLE,
+    InvalidLine,
+    names_problem,
+    read_properties,
+    read_quantity,
+    utc_milliseconds,
+)
 from meterline_schemas.reject import Reason
 
 Quantity = int | Decimal | str
@@ -27,6 +34,7 @@ Quantity = int | Decimal | str
 _TEXTS: Final = (str, Decimal)  # tuples: a union is made anew at each call
 _FLOATS: Final = (float, bool)
 _encode: Final = msgspec.json.Encoder().encode
+_flat: Final = msgspec.json.Decoder(dict[str, str])
 # a decimal that is already as short and plain as it gets, but for zeros at its end
 _PLAIN: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,9})?", re.ASCII)
 
@@ -164,13 +172,13 @@ def line_of_event(event: UsageEvent) -> str:
     if raw == b"null":
         raw = b""
     if raw:
-        read_properties(raw)  # for what it raises
+        _check_properties(raw)
         if b"\n" in raw or b"\r" in raw:
             raw = msgspec.json.format(raw, indent=-1)
-    try:
-        timestamp = utc_milliseconds(event.timestamp).isoformat(timespec="milliseconds")[:-6] + "Z"
-    except OverflowError:
-        raise InvalidLine(Reason.INVALID_EVENT, "timestamp lies outside the years 1 to 9999 in UTC") from None
+    moment = event.timestamp
+    if moment.tzinfo is not timezone.utc:
+        moment = utc_milliseconds(moment)
+    timestamp = moment.isoformat(timespec="milliseconds")[:-6] + "Z"  # which cuts, as utc_milliseconds does
     id = _encode(event.id).decode()
     line = f'{{"id":{id}{_names(event.tenant_id, event.metric)}"{amount}","timestamp":"{timestamp}"'
     if event.subject is not None:
@@ -185,6 +193,16 @@ def line_of_event(event: UsageEvent) -> str:
             Reason.INVALID_EVENT, f"line has {len(line.encode())} bytes, at most {MAX_LINE_BYTES} are read"
         )
     return line
+
+
+def _check_properties(raw: bytes) -> None:
+    """Raises what ``read_properties`` raises; most have texts only, which one decoder sees at once."""
+    try:
+        if len(_flat.decode(raw)) <= MAX_PROPERTIES:
+            return
+    except UNREADABLE:
+        pass
+    read_properties(raw)
 
 
 @lru_cache(maxsize=16_384)
