@@ -16,12 +16,14 @@ TITLES: Mapping[str, str] = {
     "sdk": "SDK, throughput",
     "calls": "SDK, calls",
     "middleware": "Middleware",
+    "ingest": "Events over HTTP",
     "memory": "Memory and restart",
     "sink": "Sink",
     "e2e": "End to end",
     "freshness": "Freshness",
     "webhook": "Alerts",
     "quota": "Quota checks",
+    "reports": "Usage over HTTP",
 }
 
 _WHAT: Mapping[str, str] = {
@@ -50,6 +52,8 @@ _WHAT: Mapping[str, str] = {
     "freshness": "An app that tracks 5,000 events a second, through the same processes.",
     "webhook": "The same, and the notifier beside it; ten times a second an event crosses a threshold of its tenant.",
     "quota": "The API's quota checks, with 10,000 quotas, thresholds and counters in memory.",
+    "ingest": "`POST /v1/events` of one API process: each request is answered once Kafka holds its events.",
+    "reports": "`GET /v1/usage` over five weeks of events in ClickHouse, while stream worker and sink take in more.",
 }
 
 _HEAD = """# Benchmarks

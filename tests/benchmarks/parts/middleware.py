@@ -2,58 +2,31 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-import os
-import shutil
 import statistics
-import subprocess
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from meterline_deploy.folders import cache_folder
 from meterline_deploy.ports import HOST, accepts, free_port
 from meterline_schemas import topics
+from tests.benchmarks import load
 from tests.benchmarks.cluster import Bench, Running, settle, wait
-from tests.benchmarks.measure import Sampler, percentile
-from tests.benchmarks.results import CheckFailedError, Figure, Result, SkippedError
+from tests.benchmarks.load import Load
+from tests.benchmarks.measure import percentile
+from tests.benchmarks.results import CheckFailedError, Figure, Result
 from tests.benchmarks.sizes import Sizes
 from tests.support.cluster import read_all
 from tests.support.recount import lines
 
-HEY = "github.com/rakyll/hey"
-VERSION = "v0.1.4"
 CONNECTIONS = 8
 TENANT = "acme"
 TEMPLATE = "/api/v1/items/{id}"
-SECONDS = 300
 MICRO, MILLI = 1_000_000, 1_000
 
 
-@dataclass(frozen=True)
-class Load:
-    """``waits`` are the seconds of each answered request; ``cpu`` is what the server used for all."""
-
-    waits: list[float]
-    statuses: list[int]
-    seconds: float
-    cpu: float
-
-    @property
-    def successes(self) -> int:
-        return sum(200 <= status < 300 for status in self.statuses)
-
-    @property
-    def rate(self) -> float:
-        return len(self.waits) / self.seconds
-
-
 def run(bench: Bench, sizes: Sizes) -> Result:
-    hey = load_generator()
+    hey = load.load_generator()
     requests = max(1_000, sizes.events // 50) // CONNECTIONS * CONNECTIONS
     installation = bench.installation("middleware")
     bare_port, metered_port = free_port(), free_port()
@@ -64,10 +37,10 @@ def run(bench: Bench, sizes: Sizes) -> Result:
     for number in range(sizes.passes + 1):  # the first warms up
         for port, server in ((bare_port, bare), (metered_port, metered)):
             settle(1)
-            load = ask(hey, port, requests, server)
-            successes += load.successes if server is metered else 0
+            one = ask(hey, port, requests, server)
+            successes += one.successes if server is metered else 0
             if number:
-                loads[port].append(load)
+                loads[port].append(one)
     metered.stop()
     bare.stop()
     check = compare(bench.bootstrap, installation.topic(topics.EVENTS), successes)
@@ -89,8 +62,8 @@ def run(bench: Bench, sizes: Sizes) -> Result:
         ],
         check=check,
         notes=[
-            f"hey {VERSION}, {CONNECTIONS} connections kept open, {requests:,} requests a pass, {sizes.passes} passes "
-            "of each in turns after one to warm up; the median pass. One uvicorn process with uvloop and httptools"
+            f"hey {load.VERSION}, {CONNECTIONS} connections kept open, {requests:,} requests a pass, {sizes.passes} "
+            "passes of each in turns after one to warm up; the median pass. One uvicorn process with uvloop and httptools"
         ],
     )  # fmt: skip
 
@@ -102,19 +75,8 @@ def serve(bench: Bench, port: int, *arguments: str, **environment: str) -> Runni
 
 
 def ask(hey: Path, port: int, requests: int, server: Running) -> Load:
-    command = [str(hey), "-n", str(requests), "-c", str(CONNECTIONS), "-o", "csv", "-H", f"x-api-key: {TENANT}"]
-    with Sampler(app=server.pid) as sampler:
-        began = time.time()
-        done = subprocess.run(
-            [*command, f"http://{HOST}:{port}/api/v1/items/7"],
-            capture_output=True, text=True, timeout=SECONDS, check=True,
-        )  # fmt: skip
-        ended = time.time()
-        server.check()
-    rows = list(csv.DictReader(io.StringIO(done.stdout)))
-    waits = [float(row["response-time"]) for row in rows]
-    last = max(float(row["offset"]) + wait for row, wait in zip(rows, waits, strict=True))
-    return Load(waits, [int(row["status-code"]) for row in rows], last, sampler.cpu("app", began, ended))
+    url = f"http://{HOST}:{port}/api/v1/items/7"
+    return load.ask(hey, url, server, requests=requests, connections=CONNECTIONS, headers={"x-api-key": TENANT})
 
 
 def rate(loads: list[Load]) -> float:
@@ -147,26 +109,3 @@ def compare(bootstrap: str, topic: str, successes: int) -> str:
 def tracked(bootstrap: str, topic: str) -> Iterator[dict[str, Any]]:
     for message in read_all(bootstrap, topic):
         yield from (json.loads(line) for line in lines(message.value() or b""))
-
-
-def load_generator() -> Path:
-    """hey: on the path, or built into the cache by Go.
-
-    Raises:
-        SkippedError: neither is possible.
-    """
-    found = shutil.which("hey")
-    if found is not None:
-        return Path(found)
-    folder = cache_folder() / f"hey-{VERSION}"
-    if not (folder / "hey").exists():
-        go = shutil.which("go")
-        if go is None:
-            raise SkippedError("neither hey, the load generator, nor Go to build it with is on the path")
-        built = subprocess.run(
-            [go, "install", f"{HEY}@{VERSION}"],
-            env={**os.environ, "GOBIN": str(folder)}, capture_output=True, text=True, timeout=SECONDS, check=False,
-        )  # fmt: skip
-        if built.returncode:
-            raise SkippedError(f"hey, the load generator, could not be built: {' '.join(built.stderr.split())[-300:]}")
-    return folder / "hey"
