@@ -52,7 +52,12 @@ def _error(description: str, code: Code, message: str, **details: Any) -> dict[s
     return {"model": ErrorModel, "description": description, "content": {"application/json": {"example": example}}}
 
 
+_FILES: Final = {form: {"schema": {"type": "string"}} for form in ("application/x-ndjson", "text/csv")}
+
 ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"description": "What was asked for; usage.export is a file.", "content": _FILES},
+    405: _error("It changes something: send it with POST.", Code.METHOD_NOT_ALLOWED, "usage.record changes something"),
+    413: _error("The body is too large.", Code.BODY_TOO_LARGE, "a request may have 8388608 bytes"),
     400: _error("The body cannot be read, or no event can count.", Code.INVALID_JSON, "the body is no JSON"),
     401: _error("No API key, or a wrong one.", Code.UNAUTHORIZED, "send the API key as Authorization: Bearer <key>"),
     403: _error("No more may be used: a threshold with action block is reached.", Code.QUOTA_EXCEEDED, "used 10 of 10"),

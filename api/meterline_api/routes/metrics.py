@@ -63,7 +63,7 @@ async def define_metric(request: Request) -> Response:
 @router.put(
     "/v1/metrics/{key}",
     response_model=Metric,
-    responses=METRICS.changes,
+    responses={**METRICS.changes, 201: {"model": Metric, "description": "It was created."}},
     openapi_extra=METRICS.keyed,
     summary="Define or replace a metric",
     dependencies=CHANGES,

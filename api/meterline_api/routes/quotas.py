@@ -70,7 +70,7 @@ async def create_quota(request: Request) -> Response:
 @router.put(
     "/v1/quotas",
     response_model=QuotaAnswer,
-    responses=QUOTAS.changes,
+    responses={**QUOTAS.changes, 201: {"model": QuotaAnswer, "description": "It was created."}},
     openapi_extra=QUOTAS.whole,
     summary="Create or replace a quota",
     dependencies=CHANGES,

@@ -51,7 +51,7 @@ async def create_tenant(request: Request) -> Response:
 @router.put(
     _ONE,
     response_model=Tenant,
-    responses=TENANTS.changes,
+    responses={**TENANTS.changes, 201: {"model": Tenant, "description": "It was created."}},
     openapi_extra=TENANTS.keyed,
     summary="Create or replace a tenant",
     dependencies=CHANGES,
