@@ -5,7 +5,13 @@ Amounts are integers of nano-units, what comes out is a plain decimal.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
 from meterline_schemas.quantity import NANO, format_nano
+
+_MILLISECOND: Final = timedelta(milliseconds=1)
+_HOUR: Final = 3_600_000  # milliseconds
 
 
 def reached(used: int, level: int) -> bool:
@@ -25,3 +31,14 @@ def cost(amount: int, price: int) -> str:
     """The exact product of two amounts that are not negative, with up to 18 decimals."""
     whole, fraction = divmod(amount * price, NANO * NANO)
     return f"{whole}.{fraction:018d}".rstrip("0").rstrip(".")
+
+
+def unit_months(unit_hours: int, start: datetime, end: datetime) -> int:
+    """What a gauge's unit x hours within a month come to as unit x months: GB-hours as GB-months.
+
+    ``start`` and ``end`` are those of the whole month, so that what is held all month is once the unit whether the
+    month has 672 hours or 744, or one less for a clock put forward. Rounded half to even at the ninth decimal.
+    """
+    month = (end.astimezone(UTC) - start.astimezone(UTC)) // _MILLISECOND
+    months, rest = divmod(unit_hours * _HOUR, month)
+    return months + (rest * 2 > month or (rest * 2 == month and months % 2))
