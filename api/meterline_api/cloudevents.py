@@ -59,32 +59,20 @@ def identity(source: str, id: str) -> str:
     return joined if len(joined) <= MAX_ID else f"sha256:{hashlib.sha256(joined.encode()).hexdigest()}"
 
 
-def _read(text: bytes) -> Submission | InvalidLine:
+def read_event(text: bytes) -> CloudEvent | InvalidLine:
+    """One structured CloudEvent, or why it is none."""
     event = read_one(_event.decode, text)
-    if isinstance(event, InvalidLine):
-        return event
-    try:
-        return _submission(event)
-    except InvalidLine as problem:
-        return problem
+    if isinstance(event, CloudEvent) and not event.id.isprintable():
+        return InvalidLine(Reason.INVALID_EVENT, "id has control or other unprintable characters")
+    return event
 
 
-def _submission(event: CloudEvent) -> Submission:
-    if not event.id.isprintable():
-        raise InvalidLine(Reason.INVALID_EVENT, "id has control or other unprintable characters")
-    quantity, properties = _data(event)
-    return Submission(
-        tenant_id=event.subject,
-        metric=event.type,
-        quantity=quantity,
-        id=identity(event.source, event.id),
-        timestamp=event.time,
-        source=event.source,
-        properties=properties,
-    )
+def members_of(event: CloudEvent) -> dict[str, msgspec.Raw]:
+    """The members of ``data``, undecoded; none where there is no data.
 
-
-def _data(event: CloudEvent) -> tuple[msgspec.Raw, msgspec.Raw]:
+    Raises:
+        InvalidLine: it is no JSON object.
+    """
     if event.data_base64 is not None:
         raise InvalidLine(Reason.INVALID_EVENT, "data_base64 is not read: send data as a JSON object")
     kind = (event.datacontenttype or "application/json").partition(";")[0].strip().lower()
@@ -92,15 +80,42 @@ def _data(event: CloudEvent) -> tuple[msgspec.Raw, msgspec.Raw]:
         raise InvalidLine(Reason.INVALID_EVENT, "datacontenttype must be application/json: send data as a JSON object")
     raw = bytes(event.data)
     if raw in (b"", b"null"):
-        return _ONE, msgspec.Raw()
+        return {}
     try:
-        members = _members.decode(raw)
+        return _members.decode(raw)
     except UNREADABLE:
         raise InvalidLine(Reason.INVALID_EVENT, "data must be an object") from None
+
+
+def submission_of(event: CloudEvent) -> Submission:
+    """The usage that an event is.
+
+    Raises:
+        InvalidLine: it is none.
+    """
+    members = members_of(event)
     for name in ("quantity", "value"):
         quantity = members.pop(name, None)
         if quantity is not None:
             break
     else:
         quantity = _ONE
-    return quantity, msgspec.Raw(_encode(members)) if members else msgspec.Raw()
+    return Submission(
+        tenant_id=event.subject,
+        metric=event.type,
+        quantity=quantity,
+        id=identity(event.source, event.id),
+        timestamp=event.time,
+        source=event.source,
+        properties=msgspec.Raw(_encode(members)) if members else msgspec.Raw(),
+    )
+
+
+def _read(text: bytes) -> Submission | InvalidLine:
+    event = read_event(text)
+    if isinstance(event, InvalidLine):
+        return event
+    try:
+        return submission_of(event)
+    except InvalidLine as problem:
+        return problem

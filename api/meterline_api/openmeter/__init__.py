@@ -1,0 +1,1 @@
+"""OpenMeter's API on ours: its events in, its meters defined and queried, its problems."""
