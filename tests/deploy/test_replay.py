@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from confluent_kafka import TopicPartition
 
-from meterline_deploy.replay.asked import DEFAULT_REASONS, read_reasons
-from meterline_deploy.replay.verdict import EventKey, Skipped, weigh
+from meterline_deploy.replay.asked import read_reasons
 from meterline_schemas.catalog import Metric
 from meterline_schemas.errors import ConfigurationError
 from meterline_schemas.reject import KEPT_BYTES, Reason
+from meterline_schemas.replaying import DEFAULT_REASONS, EventKey, Skipped, weigh
 from meterline_schemas.settings import ClickHouseSettings
 from tests.deploy.running import asked, meterline
 from tests.support import cluster

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final
 
 from meterline_deploy.reconcile.times import ALL_TIME, Period
 from meterline_deploy.reconcile.warehouse import text, texts
 from meterline_schemas.errors import ConfigurationError
 from meterline_schemas.reject import Reason
+from meterline_schemas.replaying import DEFAULT_REASONS, REFUSED
 from meterline_schemas.topics import EVENTS
-
-DEFAULT_REASONS: Final = (Reason.UNKNOWN_METRIC, Reason.TOO_OLD, Reason.IN_FUTURE)
-
-_WRONG_ITSELF: Final = "the line itself is wrong and will be so again: send a correct event (`meterline emit`)"
-REFUSED: Final[Mapping[Reason, str]] = {
-    Reason.DUPLICATE: "the event is counted already: the first copy of it was",
-    Reason.INVALID_JSON: _WRONG_ITSELF,
-    Reason.INVALID_EVENT: _WRONG_ITSELF,
-}
 
 
 @dataclass(frozen=True)

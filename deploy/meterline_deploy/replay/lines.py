@@ -10,8 +10,8 @@ from typing import Final, NamedTuple
 from meterline_deploy.reconcile.kafka import Topics
 from meterline_deploy.reconcile.warehouse import Warehouse, text
 from meterline_deploy.replay.asked import Asked
-from meterline_deploy.replay.verdict import EventKey
 from meterline_schemas.reject import KEPT_BYTES
+from meterline_schemas.replaying import EventKey
 from meterline_schemas.topics import EVENTS
 
 PAGE: Final = 500

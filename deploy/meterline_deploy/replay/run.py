@@ -18,8 +18,8 @@ from meterline_deploy.reconcile.warehouse import Warehouse
 from meterline_deploy.replay.asked import Asked
 from meterline_deploy.replay.lines import Place, Rejected, RejectedLines, counted
 from meterline_deploy.replay.sending import Sending, TenantLine
-from meterline_deploy.replay.verdict import EventKey, Skipped, weigh
 from meterline_schemas.catalog import Metric
+from meterline_schemas.replaying import EventKey, Skipped, weigh
 from meterline_schemas.settings import ClickHouseSettings, KafkaSettings
 
 EXAMPLES: Final = 10

@@ -1,4 +1,4 @@
-"""What can be known of a rejected line before it is judged again. Pure."""
+"""Which rejected lines can be judged again, and what can be known of one before it is. Pure."""
 
 from __future__ import annotations
 
@@ -10,6 +10,16 @@ from typing import Final, NamedTuple
 from meterline_schemas.catalog import Metric
 from meterline_schemas.event import UsageEvent
 from meterline_schemas.reading import InvalidLine, decode_line, read_quantity, utc_milliseconds
+from meterline_schemas.reject import Reason
+
+DEFAULT_REASONS: Final = (Reason.UNKNOWN_METRIC, Reason.TOO_OLD, Reason.IN_FUTURE)
+
+_WRONG_ITSELF: Final = "the line itself is wrong and will be so again: send a correct event (`meterline emit`)"
+REFUSED: Final[Mapping[Reason, str]] = {
+    Reason.DUPLICATE: "the event is counted already: the first copy of it was",
+    Reason.INVALID_JSON: _WRONG_ITSELF,
+    Reason.INVALID_EVENT: _WRONG_ITSELF,
+}
 
 # what a DateTime64 of ClickHouse holds: no event outside of it can be in a table
 _FIRST: Final = datetime(1900, 1, 1, tzinfo=UTC)
@@ -23,6 +33,7 @@ class Skipped(StrEnum):
     STILL_UNKNOWN = "the metric is still not defined for the tenant"
     STILL_OUT_OF_RANGE = "the quantity is still out of range"
     LOST = "longer than the 64 KB that are kept, and no longer on usage.events"
+    TOO_LONG = "longer than the 64 KB that are kept: `meterline replay` sends it, as long as it is on usage.events"
     NO_EVENT = "no event that can be read"
 
 
