@@ -8,6 +8,7 @@
 - ``analyst.sql`` is not numbered and runs each time, because the password is a setting. It is left out where no
   password is set, and on a server that has nowhere to keep users, such as the embedded one, whose front knows the
   analyst itself.
+- The views of single tenants' analysts are made anew each time, so that they show what this version has.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from meterline_schemas.settings import ClickHouseSettings, load
 from meterline_sinks.clickhouse import ACCESS_DENIED, ClickHouse, CommandError, RefusedError
 from meterline_sinks.errors import AnalystAccessError, ChangedMigrationError, NewerDatabaseError
 from meterline_sinks.settings import ClusterSettings
+from meterline_sinks.tenant_analysts import TenantAnalysts
 
 log = logging.getLogger(__name__)
 
@@ -108,7 +110,9 @@ def migrate(settings: ClickHouseSettings, *, cluster: str | None = None) -> list
     values = placeholders(settings, cluster)
     database = ClickHouse(settings)
     try:
-        return _migrate(database, settings, values)
+        done = _migrate(database, settings, values)
+        TenantAnalysts(database, settings, cluster, keeps_users=keeps_users(database)).refresh()
+        return done
     except (CommandError, RefusedError) as error:
         raise UnavailableError(
             f"ClickHouse at {settings.url} refuses what makes the tables: {error}. "

@@ -132,6 +132,29 @@ def test_the_stock_client_binds_parameters_on_the_server(base: str) -> None:
     client.close()
 
 
+def test_the_stock_client_binds_parameters_that_are_too_long_for_a_url(base: str) -> None:
+    client = stock(base)
+    long = ["名\r\n--" + "x" * 3_000, "", 'a"b']
+    found = client.query("SELECT {list:Array(String)}, {n:Int64}", parameters={"list": long, "n": -7}).result_rows
+    assert found == [(long, -7)]
+    client.close()
+
+
+def test_a_form_with_a_table_in_it_or_cut_off_is_refused(base: str, http: httpx.Client) -> None:
+    table = http.post(
+        base, params={"query": "SELECT * FROM t", "t_structure": "n UInt8"}, auth=DEFAULT, files={"t": b"1"}
+    )
+    assert (table.status_code, "External data" in table.text) == (501, True)
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    cut = http.post(
+        base,
+        content=b'--x\r\nContent-Disposition: form-data; name="query"\r\n\r\nSELECT 1',
+        headers=headers,
+        auth=DEFAULT,
+    )
+    assert (cut.status_code, "cut off" in cut.text) == (400, True)
+
+
 def test_the_stock_client_sees_errors_with_their_codes(base: str) -> None:
     client = stock(base)
     with pytest.raises(DatabaseError, match=r"code: 60.*UNKNOWN_TABLE"):
@@ -468,6 +491,26 @@ def test_an_analyst_neither_writes_nor_reads_the_disk_nor_loosens_a_limit(ask: A
 def test_an_analyst_loosens_no_limit_in_the_url(ask: Ask, name: str) -> None:
     answer = ask("SELECT 1", auth=ANALYST, **{name: 0})
     assert answer.headers["X-ClickHouse-Exception-Code"] == "164"
+
+
+def test_an_analyst_may_ask_for_less_than_the_limits_and_never_for_more(ask: Ask) -> None:
+    asked = "SELECT getSetting('max_result_rows'), getSetting('max_execution_time')"
+    assert ask(asked, auth=ANALYST, max_result_rows=1000, max_execution_time=5).text == "1000\t5\n"
+    assert ask(asked, auth=ANALYST).text == "5000000\t60\n"
+    for value in ("5000001", "0", "-1", "1e9", "x", "18446744073709551616"):
+        assert ask("SELECT 1", auth=ANALYST, max_result_rows=value).headers["X-ClickHouse-Exception-Code"] == "164"
+
+
+def test_what_drivers_send_with_every_statement_is_passed_over_for_an_analyst(ask: Ask) -> None:
+    sent = {"async_insert": 0, "wait_for_async_insert": 1, "result_overflow_mode": "break"}
+    assert ask("SELECT 1", auth=ANALYST, **sent).text == "1\n"
+
+
+def test_the_fronts_own_table_is_for_the_owner_only(ask: Ask) -> None:
+    assert ask("SELECT count() FROM meterline_front.users").status_code == 200
+    for statement in ("SELECT * FROM meterline_front.users", "SELECT * FROM merge('meterline_front', '.*')"):
+        answer = ask(statement, auth=ANALYST)
+        assert answer.status_code >= 400, answer.text
 
 
 def test_an_analyst_reads_within_limits_and_chooses_how_answers_look(ask: Ask, table: str) -> None:

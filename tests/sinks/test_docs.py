@@ -1,34 +1,43 @@
-"""The page for analysts: its dictionary is what the database says of itself, and its queries give what they promise.
+"""The pages for analysts: the dictionary is what the database says of itself, and the queries give what they promise.
 
-``METERLINE_TEST_WRITE_DOCS=1`` writes the dictionary anew.
+``METERLINE_TEST_WRITE_DOCS=1`` writes the dictionary anew, and records columns that are new in stable tables.
 """
 
 from __future__ import annotations
 
+import io
+import json
 import math
 import os
 import re
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, localcontext
 from fractions import Fraction
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import httpx
+import pyarrow.parquet
 import pytest
 
 from meterline_schemas.catalog import Aggregation, Metric, Quota
 from meterline_schemas.notification import ThresholdCrossed, Type, notification
 from meterline_schemas.periods import Period
+from meterline_sinks.migrate import migrate
 from meterline_sinks.rows import catalog_row, notification_row
+from tests.services.clickhouse import ClickHouseServer
 from tests.sinks.conftest import Tables
-from tests.sinks.usage import START, Event, answers, checkpoints, events, standing, window
+from tests.sinks.usage import START, Event, answers, checkpoints, events, fold, standing, window
 
-PAGE = Path(__file__).parents[2] / "docs" / "analysts.md"
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = DOCS / "sql-cookbook.md"
+DICTIONARY = DOCS / "data-dictionary.md"
+STABLE = Path(__file__).parent / "stable_columns.json"
 FIRST = ["usage_hourly", "usage_daily", "usage_monthly", "usage_events", "rejected_events", "usage_freshness"]
 FIRST += ["metrics", "quotas", "thresholds", "tenants", "notifications"]
-BELOW = ["metrics_raw", "usage_parts", "usage_events_raw", "usage_totals", "usage_progress", "schema_migrations"]
 LINES = events(21, 1500)
 METRICS = [
     Metric(key="calls", name="Calls", unit="call"),
@@ -59,7 +68,7 @@ ALERTS = [alert("tenant-1", 50), alert("tenant-1", 80), alert("tenant-1", 100), 
 def recipes() -> list[tuple[str, str]]:
     """Each query of the page with the heading that it stands under, a second one of a heading as ``… (2)``."""
     found: list[tuple[str, str]] = []
-    for section in PAGE.read_text().split("\n### ")[1:]:
+    for section in PAGE.read_text().split("\n## ")[1:]:
         title = section.split("\n", 1)[0]
         for number, sql in enumerate(re.findall(r"```sql\n(.*?)```", section, re.DOTALL), 1):
             found.append((title if number == 1 else f"{title} ({number})", sql))
@@ -69,33 +78,82 @@ def recipes() -> list[tuple[str, str]]:
 RECIPES = recipes()
 
 
-def dictionary(tables: Tables) -> str:
+HEAD = """# Data dictionary
+
+Every table and view of the database, its columns, their types and meaning, as ClickHouse itself says it (the comments
+in `system.tables` and `system.columns`; a tool for reports shows them too). Times are UTC. A quantity is in the unit of
+its metric (`metrics.unit`); amounts of money are in units of the currency that stands beside them, not in cents.
+
+**Stable** ones keep their columns' names, types and meanings, as [promised](analysts.md#what-stays). **Internal** ones
+stand below them; they are listed so that nothing is hidden, and can change with every version.
+"""
+
+
+def described(tables: Tables, name: str) -> str:
     database = tables.settings.database
-    parts = []
-    for name in FIRST + BELOW:
-        ((comment,),) = tables.rows(
-            f"SELECT comment FROM system.tables WHERE database = '{database}' AND name = '{name}'"
+    ((comment,),) = tables.rows(f"SELECT comment FROM system.tables WHERE database = '{database}' AND name = '{name}'")
+    columns = tables.rows(
+        "SELECT name, type, comment FROM system.columns "
+        f"WHERE database = '{database}' AND table = '{name}' ORDER BY position"
+    )
+    assert comment, f"{name} has no comment"
+    assert all(text for _column, _kind, text in columns), f"a column of {name} has no comment"
+    rows = "\n".join(f"| `{column}` | `{kind}` | {text} |" for column, kind, text in columns)
+    return f"### `{name}`\n\n{comment}.\n\n| column | type | meaning |\n|---|---|---|\n{rows}\n"
+
+
+def dictionary(tables: Tables) -> str:
+    names = [
+        str(name)
+        for (name,) in tables.rows(
+            f"SELECT name FROM system.tables WHERE database = '{tables.settings.database}' ORDER BY name"
         )
-        columns = tables.rows(
-            "SELECT name, type, comment FROM system.columns "
-            f"WHERE database = '{database}' AND table = '{name}' ORDER BY position"
-        )
-        rows = "\n".join(f"| `{column}` | `{kind}` | {text} |" for column, kind, text in columns)
-        parts.append(f"### `{name}`\n\n{comment}.\n\n| column | type | meaning |\n|---|---|---|\n{rows}\n")
-    return "## Data dictionary\n\n" + "\n".join(parts)
+    ]
+    below = [name for name in names if name not in FIRST]
+    parts = [HEAD, "## Stable\n", *(described(tables, name) for name in FIRST)]
+    return "\n".join([*parts, "## Internal\n", *(described(tables, name) for name in below)])
+
+
+def writes() -> bool:
+    return bool(os.environ.get("METERLINE_TEST_WRITE_DOCS"))
 
 
 def test_the_dictionary_is_what_the_database_says_of_itself(tables: Tables) -> None:
-    page = PAGE.read_text()
     expected = dictionary(tables)
-    if os.environ.get("METERLINE_TEST_WRITE_DOCS"):
-        page = page[: page.index("## Data dictionary")] + expected
-        PAGE.write_text(page)
-    assert page[page.index("## Data dictionary") :] == expected
+    if writes():
+        DICTIONARY.write_text(expected)
+    assert DICTIONARY.read_text() == expected
 
 
-@pytest.fixture
-def filled(tables: Tables) -> Tables:
+def test_columns_that_were_promised_are_there_with_their_types_and_new_ones_are_recorded(tables: Tables) -> None:
+    found: dict[str, dict[str, str]] = {}
+    for table, column, kind in tables.rows(
+        f"SELECT table, name, type FROM system.columns WHERE database = '{tables.settings.database}' "
+        "ORDER BY table, position"
+    ):
+        if table in FIRST:
+            found.setdefault(str(table), {})[str(column)] = str(kind)
+    promised: dict[str, dict[str, str]] = json.loads(STABLE.read_text()) if STABLE.exists() else {}
+    for table, columns in promised.items():
+        missing = {name: kind for name, kind in columns.items() if found.get(table, {}).get(name) != kind}
+        assert not missing, f"saved queries rely on these columns of {table}"
+    if writes():
+        STABLE.write_text(json.dumps(found, indent=2) + "\n")
+    assert json.loads(STABLE.read_text()) == found, "record new columns with METERLINE_TEST_WRITE_DOCS=1"
+
+
+def test_the_analyst_is_granted_what_is_stable_and_nothing_else() -> None:
+    text = files("meterline_sinks").joinpath("sql", "analyst.sql").read_text(encoding="utf-8")
+    assert sorted(re.findall(r"GRANT .* SELECT ON \$\{database\}\.(\w+) TO", text)) == sorted(FIRST)
+    assert text.count("GRANT ") == len(FIRST)
+
+
+@pytest.fixture(scope="module")
+def filled(clickhouse_server: ClickHouseServer) -> Iterator[Tables]:
+    clickhouse_server.restore()
+    settings = clickhouse_server.settings("cookbook")
+    migrate(settings, cluster="")
+    tables = Tables(settings)
     written = checkpoints(LINES, 40)
     tables.insert("usage_events_raw", [line for checkpoint in written for line in checkpoint.accepted])
     tables.insert("usage_totals", [value for checkpoint in written for _, value in checkpoint.totals])
@@ -109,23 +167,51 @@ def filled(tables: Tables) -> Tables:
     for turn, value in enumerate([*ALERTS, *ALERTS[:2]]):
         table, row = notification_row(0, turn, value)
         tables.insert(table, [row])
-    return tables
+    yield tables
+    tables.command(f"DROP DATABASE {settings.database}")
+    tables.close()
 
 
 @pytest.mark.parametrize(("title", "sql"), RECIPES, ids=[title for title, _ in RECIPES])
 def test_each_recipe_answers(filled: Tables, title: str, sql: str) -> None:
+    if "FORMAT Parquet" in sql:
+        parquet(filled, sql)
+        return
     rows = filled.rows(sql)
     assert rows
-    check = CHECKS.get(title)
-    if check is not None:
-        check(rows)
+    CHECKS[title](rows)
     # the analyst reads everything with FINAL
     assert filled.rows(sql.rstrip() + "\nSETTINGS final = 1") == rows
 
 
 def test_every_query_of_the_page_is_tried_and_every_check_has_one() -> None:
     assert len(RECIPES) == PAGE.read_text().count("```sql")
-    assert set(CHECKS) <= {title for title, _ in RECIPES}
+    assert set(CHECKS) == {title for title, sql in RECIPES if "FORMAT Parquet" not in sql}
+
+
+def parquet(tables: Tables, sql: str) -> None:
+    settings = tables.settings
+    answer = httpx.post(
+        settings.url,
+        params={"database": settings.database},
+        content=sql,
+        auth=(settings.analyst_user, settings.analyst_password.get_secret_value()),
+        timeout=60,
+    )
+    found = pyarrow.parquet.read_table(io.BytesIO(answer.content)).to_pydict()
+    expected = [
+        (key[0].encode(), key[1].encode(), date.fromisoformat(key[2]), answer[0], answer[1])
+        for key, answer in sorted(answers(LINES, "day").items())
+        if key[2] < "2026-11-01"
+    ]
+    rows = zip(*(found[name] for name in ("tenant_id", "metric", "day", "count", "sum")), strict=True)
+    assert [(text(row[0]), text(row[1]), *row[2:]) for row in rows] == [
+        (text(row[0]), text(row[1]), *row[2:]) for row in expected
+    ]
+
+
+def text(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else value
 
 
 def days_of_one_tenant(rows: list[tuple[Any, ...]]) -> None:
@@ -164,11 +250,13 @@ def zone_days(zone: str, rows: list[tuple[Any, ...]]) -> None:
     for event in standing(LINES):
         key = (event.tenant_id, event.metric, window(event.timestamp.astimezone(ZoneInfo(zone)), "day"))
         groups.setdefault(key, []).append(event)
-    assert {(row[0], row[1], str(row[2])): row[3] for row in rows} == {key: len(group) for key, group in groups.items()}
+    counted = {key: (len(group), fold(group)[1]) for key, group in groups.items()}
+    assert {(row[0], row[1], str(row[2])): row[3:5] for row in rows} == counted
 
 
 def berlin(rows: list[tuple[Any, ...]]) -> None:
     zone_days("Europe/Berlin", rows)
+    assert all(row[5] is not None for row in rows)
 
 
 def kolkata(rows: list[tuple[Any, ...]]) -> None:
@@ -192,13 +280,24 @@ def distinct_users(rows: list[tuple[Any, ...]]) -> None:
 
 def by_region(rows: list[tuple[Any, ...]]) -> None:
     calls = [event for event in standing(LINES) if event.metric == "calls"]
-    assert [row[:2] for row in rows] == [
-        (region, sum(1 for event in calls if event.offset % 2 == parity)) for parity, region in enumerate(("eu", "us"))
-    ]
+    halves = [[event for event in calls if event.offset % 2 == parity] for parity in (0, 1)]
+    assert rows == [(region, len(half), fold(half)[1]) for region, half in zip(("eu", "us"), halves, strict=True)]
 
 
 def late_events(rows: list[tuple[Any, ...]]) -> None:
-    assert sum(row[1] for row in rows) == sum(1 for event in standing(LINES) if event.late)
+    groups: dict[str, list[Event]] = {}
+    for event in standing(LINES):
+        if event.late:
+            groups.setdefault(event.tenant_id, []).append(event)
+    expected = []
+    for tenant, group in sorted(groups.items()):
+        waits = [
+            (START + timedelta(days=4, milliseconds=event.offset)).replace(minute=0, second=0, microsecond=0)
+            - event.timestamp.replace(minute=0, second=0, microsecond=0)
+            for event in group
+        ]
+        expected.append((tenant, len(group), fold(group)[1], max(waits) // timedelta(hours=1)))
+    assert rows == expected
 
 
 def no_differences(rows: list[tuple[Any, ...]]) -> None:
@@ -206,7 +305,76 @@ def no_differences(rows: list[tuple[Any, ...]]) -> None:
 
 
 def rejected(rows: list[tuple[Any, ...]]) -> None:
-    assert sum(row[2] for row in rows) == sum(len(checkpoint.rejected) for checkpoint in checkpoints(LINES, 40))
+    lines = sum(len(checkpoint.rejected) for checkpoint in checkpoints(LINES, 40))
+    day, reason = str(START.date()), "duplicate"
+    assert [(str(row[0]), *row[1:]) for row in rows] == [(day, reason, lines, "the same id came before")]
+
+
+def weeks(rows: list[tuple[Any, ...]]) -> None:
+    groups: dict[tuple[str, str, int, int], list[Event]] = {}
+    for event in standing(LINES):
+        year, week, _weekday = event.timestamp.isocalendar()
+        groups.setdefault((event.tenant_id, event.metric, year, week), []).append(event)
+    expected = []
+    for key, group in sorted(groups.items()):
+        answer = fold(group)
+        expected.append((*key, date.fromisocalendar(key[2], key[3], 1), answer[0], answer[1], answer[3]))
+    assert rows == expected
+
+
+def test_weeks_are_those_of_iso_over_the_ends_of_years(filled: Tables) -> None:
+    first = date(2019, 12, 1)
+    for number, year, week, monday in filled.rows(
+        "SELECT number, toISOYear(day), toISOWeek(day), toStartOfWeek(day, 1) FROM "
+        "(SELECT number, toDate('2019-12-01') + number AS day FROM numbers(2600))"
+    ):
+        day = first + timedelta(days=number)
+        assert (year, week, monday) == (*day.isocalendar()[:2], day - timedelta(days=day.weekday()))
+
+
+def parts_of_hours(rows: list[tuple[Any, ...]]) -> None:
+    hours = {key[2]: answer for key, answer in answers(LINES, "hour").items() if key[:2] == ("tenant-1", "calls")}
+    groups: dict[tuple[str, str], list[Event]] = {}
+    for event in standing(LINES):
+        if (event.tenant_id, event.metric) == ("tenant-1", "calls"):
+            region = ("eu", "us")[event.offset % 2]
+            groups.setdefault((window(event.timestamp, "hour"), region), []).append(event)
+    assert [(f"{row[0]:%Y-%m-%d %H:%M:%S}", *row[1:]) for row in rows] == [
+        (hour, region, len(group), fold(group)[1], hours[hour][1], 1)
+        for (hour, region), group in sorted(groups.items())
+    ]
+
+
+def exact_sums(rows: list[tuple[Any, ...]]) -> None:
+    groups: dict[str, list[Event]] = {}
+    for event in standing(LINES):
+        if event.metric == "calls" and abs(event.quantity) < 10**9:
+            groups.setdefault(event.tenant_id, []).append(event)
+    assert [row[0] for row in rows] == sorted(groups)
+    for tenant, total, cost in rows:
+        exact = fold(groups[tenant])[1]
+        assert Decimal(total) == exact
+        assert abs(Fraction(cost) - Fraction(exact) / 20) <= Fraction(1, 200)
+        assert cost == round(cost, 2)
+
+
+def complete(rows: list[tuple[Any, ...]]) -> None:
+    last = {checkpoint.partition: json.loads(checkpoint.progress) for checkpoint in checkpoints(LINES, 40)}
+    ((until, latest, accepted, refused),) = rows
+    assert f"{until:%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z" == min(each["received_until"] for each in last.values())
+    assert f"{latest:%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z" == max(each["latest_timestamp"] for each in last.values())
+    assert (accepted, refused) == tuple(sum(each[name] for each in last.values()) for name in ("accepted", "rejected"))
+
+
+def origins(rows: list[tuple[Any, ...]]) -> None:
+    found = [
+        event
+        for event in sorted(standing(LINES), key=lambda event: (event.timestamp, event.id))
+        if (event.tenant_id, event.metric, window(event.timestamp, "day")) == ("tenant-1", "calls", "2026-10-30")
+    ]
+    assert [(row[0], row[2], row[3], *row[5:]) for row in rows] == [
+        (event.id, event.quantity, int(event.late), event.partition, event.offset, 0) for event in found
+    ]
 
 
 def regions(rows: list[tuple[Any, ...]]) -> None:
@@ -286,7 +454,12 @@ CHECKS: dict[str, Callable[[list[tuple[Any, ...]]], None]] = {
     "Distinct users": distinct_users,
     "By a property": by_region,
     "Events that came late": late_events,
-    "What was rejected, by reason": rejected,
+    "What was rejected, by reason over time": rejected,
+    "ISO weeks": weeks,
+    "From an hour to what it is made of": parts_of_hours,
+    "Sums that stay exact": exact_sums,
+    "Is it complete": complete,
+    "Where a number comes from": origins,
     "The totals against the events themselves": no_differences,
     "Average and percentiles of single events": averages,
     "How many different values a property has": regions,

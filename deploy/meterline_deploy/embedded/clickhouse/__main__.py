@@ -17,7 +17,7 @@ from meterline_deploy.embedded.clickhouse.engine import Engine
 from meterline_deploy.embedded.clickhouse.errors import EngineError
 from meterline_deploy.embedded.clickhouse.front import application
 from meterline_deploy.embedded.clickhouse.server import Server
-from meterline_deploy.embedded.clickhouse.users import users
+from meterline_deploy.embedded.clickhouse.users import Users
 from meterline_deploy.folders import lock_folder, make_folder
 from meterline_deploy.ports import HOST, is_free
 from meterline_schemas.errors import ConfigurationError, MeterlineError, UnavailableError
@@ -50,7 +50,7 @@ def main(argv: list[str] | None = None) -> int:
             engine = Engine(make_folder(data / "engine"), write_config(data))
         except EngineError as error:
             raise UnavailableError(f"the engine does not start on {data}: {error}") from None
-        front = application(Server(engine), users(options.password, options.analyst_password))
+        front = application(Server(engine), Users(options.password, options.analyst_password, engine.account))
         asyncio.run(_serve(front, options.port))
     except MeterlineError as error:
         print(f"clickhouse: {error}", file=sys.stderr)

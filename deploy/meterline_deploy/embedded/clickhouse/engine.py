@@ -19,11 +19,21 @@ time.tzset()
 
 import chdb  # noqa: E402
 
+from meterline_deploy.embedded.clickhouse.config import FRONT_DATABASE  # noqa: E402
 from meterline_deploy.embedded.clickhouse.errors import EngineError, from_engine  # noqa: E402
 from meterline_deploy.embedded.clickhouse.statement import Statement, read  # noqa: E402
 
 _PARSE: Final = "SELECT formatQuerySingleLine({text:String})"
 _IN_SCOPE = re.compile(r":? In scope SELECT formatQuerySingleLine\(.*\)\.(?= \(\w+\)\s*$)", re.DOTALL)
+
+_ACCOUNTS: Final = (
+    f"CREATE DATABASE IF NOT EXISTS {FRONT_DATABASE} COMMENT 'Who may ask this server, beside its owner and analyst'",
+    f"CREATE TABLE IF NOT EXISTS {FRONT_DATABASE}.users (name String, password_sha256 String, database String, "
+    "changed_at DateTime64(9, 'UTC') DEFAULT now64(9, 'UTC'), removed UInt8) "
+    "ENGINE = ReplacingMergeTree(changed_at, removed) ORDER BY name SETTINGS fsync_after_insert = 1 "
+    "COMMENT 'Analysts of single tenants: `meterline analyst` writes it'",
+)
+_ACCOUNT: Final = f"SELECT password_sha256, database FROM {FRONT_DATABASE}.users FINAL WHERE name = {{name:String}}"
 
 
 class Answer(NamedTuple):
@@ -63,6 +73,10 @@ class Handle:
     def use(self, database: str) -> None:
         escaped = database.replace("\\", "\\\\").replace("`", "\\`")
         self._run(f"USE `{escaped}`")
+
+    def take(self, role: str) -> None:
+        """From now on only what this role may."""
+        self._run(f"SET ROLE {role}")
 
     def query(self, text: str, format: str, parameters: Mapping[str, str]) -> Answer:
         started = time.perf_counter()
@@ -119,6 +133,10 @@ class Engine:
         self._parsing = Lock()
         self._parser.set({"max_query_size": str(64 * 1024 * 1024)})  # the handle that runs it has its own limit
         self._plain_default(data)
+        for statement in _ACCOUNTS:
+            self._parser.query(statement, "TabSeparated", {})
+        functions = self._parser.query("SELECT lower(name) FROM system.table_functions", "TabSeparated", {}).body
+        self.table_functions = frozenset(functions.decode().split())
         facts = self._parser.query("SELECT version(), timezone(), hostName()", "TabSeparated", {}).body
         self.version, self.timezone, self.host_name = facts.decode().strip().split("\t")
 
@@ -150,6 +168,13 @@ class Engine:
         except EngineError as error:
             raise EngineError(error.code, _IN_SCOPE.sub("", str(error))) from None
         return read(answer.body.decode("utf-8", "replace").strip())
+
+    def account(self, name: str) -> tuple[str, str] | None:
+        """SHA-256 of the password and database of a tenant's analyst."""
+        with self._parsing:
+            answer = self._parser.query(_ACCOUNT, "TSVRaw", {"name": escape(name)})
+        fields = answer.body.decode().strip().split("\t")
+        return (fields[0], fields[1]) if len(fields) == 2 else None
 
     def close(self) -> None:
         self._parser.close()

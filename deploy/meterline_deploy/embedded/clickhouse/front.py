@@ -21,13 +21,14 @@ from meterline_deploy.embedded.clickhouse.errors import EngineError
 from meterline_deploy.embedded.clickhouse.formats import content_type
 from meterline_deploy.embedded.clickhouse.request import Request, parse_request
 from meterline_deploy.embedded.clickhouse.server import Result, Server
-from meterline_deploy.embedded.clickhouse.users import User, authenticate
+from meterline_deploy.embedded.clickhouse.users import User, Users, authenticate
 
 WRITERS = 48
 ANALYSTS = 8
+ENTRANCE = 2  # who asks is looked up there
 
 
-def application(server: Server, users: Mapping[str, User]) -> Starlette:
+def application(server: Server, users: Users) -> Starlette:
     front = _Front(server, users)
     return Starlette(
         routes=[
@@ -39,11 +40,12 @@ def application(server: Server, users: Mapping[str, User]) -> Starlette:
 
 
 class _Front:
-    def __init__(self, server: Server, users: Mapping[str, User]) -> None:
+    def __init__(self, server: Server, users: Users) -> None:
         self._server = server
         self._users = users
         self._writers = ThreadPoolExecutor(WRITERS, "query")
         self._analysts = ThreadPoolExecutor(ANALYSTS, "analyst")
+        self._entrance = ThreadPoolExecutor(ENTRANCE, "entrance")
 
     async def ping(self, request: HttpRequest) -> Response:
         return PlainTextResponse("Ok.\n", headers=self._about())
@@ -57,12 +59,11 @@ class _Front:
         headers = dict(request.headers)
         query_id = arguments.get("query_id", "")
         try:
-            user = authenticate(self._users, headers, arguments)
+            loop = asyncio.get_running_loop()
+            user = await loop.run_in_executor(self._entrance, authenticate, self._users, headers, arguments)
             body = await request.body()
             pool = self._writers if user.may_write else self._analysts
-            return await asyncio.get_running_loop().run_in_executor(
-                pool, self._answer, user, request.method, headers, arguments, body
-            )
+            return await loop.run_in_executor(pool, self._answer, user, request.method, headers, arguments, body)
         except EngineError as error:
             return self._error(error, query_id)
 

@@ -9,6 +9,7 @@ from itertools import chain
 
 from meterline_deploy.embedded.clickhouse.bodies import unpack
 from meterline_deploy.embedded.clickhouse.errors import BAD_ARGUMENTS, NOT_IMPLEMENTED, EngineError, refusal
+from meterline_deploy.embedded.clickhouse.form import read_form
 from meterline_deploy.embedded.clickhouse.formats import DEFAULT
 from meterline_deploy.embedded.clickhouse.statement import split_insert
 
@@ -71,9 +72,11 @@ def parse_request(method: str, headers: Mapping[str, str], arguments: Mapping[st
             "compress=1 and decompress=1 (ClickHouse's own blocks) are not supported here; use HTTP compression, in "
             "JDBC compress=false",
         )
+    unpacked = unpack(body, headers.get("content-encoding", ""))
     if headers.get("content-type", "").startswith("multipart/form-data"):
-        raise refusal(NOT_IMPLEMENTED, "NOT_IMPLEMENTED", "External data in multipart/form-data is not supported here")
-    text, rows = _statement(arguments.get("query", ""), unpack(body, headers.get("content-encoding", "")))
+        arguments = {**arguments, **read_form(headers["content-type"], b"".join(unpacked))}
+        unpacked = iter(())
+    text, rows = _statement(arguments.get("query", ""), unpacked)
     return Request(
         text=text,
         rows=rows,

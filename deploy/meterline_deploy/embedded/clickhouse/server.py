@@ -9,7 +9,7 @@ from typing import NamedTuple
 from meterline_deploy.embedded.clickhouse.engine import Answer, Engine, Handle
 from meterline_deploy.embedded.clickhouse.request import Request
 from meterline_deploy.embedded.clickhouse.sessions import Sessions
-from meterline_deploy.embedded.clickhouse.statement import Statement, check
+from meterline_deploy.embedded.clickhouse.statement import Statement, check, check_tenant
 from meterline_deploy.embedded.clickhouse.users import User
 
 
@@ -37,12 +37,17 @@ class Server:
         settings = user.admit(request.settings)
         statement = self._engine.parse(request.text)
         check(statement, may_write=user.may_write)
+        database = user.database_of(request.database)
+        if user.database:
+            check_tenant(statement, self._engine.table_functions)
         with self._handle(user, request) as handle:
             handle.set(settings)
             try:
-                if request.database:
-                    handle.use(request.database)
-                handle.set(user.limits)
+                if database:
+                    handle.use(database)
+                if user.role:
+                    handle.take(user.role)
+                handle.set(user.limits_under(settings))
                 if not user.may_write:
                     handle.set({"readonly": "1"})  # from here on nothing can be set on this handle
                 elif request.reads_only:

@@ -24,6 +24,24 @@ _FILE = re.compile(r"\b(?:file|python)\s*\(", re.IGNORECASE)
 _DESCRIBES_FUNCTION = re.compile(r"DESCRIBE TABLE \w+\(")  # opens what it describes before it asks whether it may
 _READING: Final = ("SELECT ", "WITH ", "SHOW ", "DESCRIBE ", "EXPLAIN ", "EXISTS ", "USE ", "SET ")
 
+# A tenant's analyst. The engine's roles keep other databases shut, but not all of what it tells about itself: whatever
+# requests run just now are all of its one user.
+_TENANT_READING: Final = ("SELECT ", "WITH ", "SHOW TABLES", "SHOW DATABASES", "SHOW CREATE ", "SHOW COLUMNS ")
+_TENANT_READING_TOO: Final = ("DESCRIBE ", "EXISTS ", "EXPLAIN ")
+_TENANT_SYSTEM: Final = (
+    *("tables", "columns", "databases", "functions", "settings", "build_options", "contributors", "one", "numbers"),
+    *("data_type_families", "table_engines", "table_functions", "formats", "time_zones", "keywords", "collations"),
+    *("aggregate_function_combinators", "dictionaries"),
+)
+_ABOUT_THE_ENGINE = re.compile(
+    rf"\b(?:system\b(?!\.(?:{'|'.join(_TENANT_SYSTEM)})\b)|information_schema\b)", re.IGNORECASE
+)
+_CALL = re.compile(r"(\w+)\s*\(")
+_TENANT_FUNCTIONS: Final = frozenset(
+    {"numbers", "numbers_mt", "zeros", "zeros_mt", "generate_series", "generateseries", "values", "null", "view"}
+    | {"format"}  # a function of texts too
+)
+
 _HEADER_BYTES: Final = 256 * 1024
 # the start of an INSERT that carries its rows in the same text: names and settings, then where the rows begin
 _INLINE = re.compile(
@@ -75,6 +93,26 @@ def check(statement: Statement, *, may_write: bool) -> None:
         raise refusal(ACCESS_DENIED, "ACCESS_DENIED", "The functions file and python are not available over HTTP")
     if not may_write and (not bare.startswith(_READING) or _DESCRIBES_FUNCTION.match(bare)):
         raise refusal(READONLY, "READONLY", "Cannot execute query in readonly mode.")
+
+
+def check_tenant(statement: Statement, table_functions: frozenset[str]) -> None:
+    """Refuse a tenant's analyst what the engine's roles do not: its own state, and functions that read other places.
+
+    ``table_functions``: all that the engine has, in lower case.
+
+    Raises:
+        EngineError: the statement is another than a plain question to the analyst's own views.
+    """
+    names = _QUOTED.sub(
+        lambda match: "''" if match.group().startswith("'") else match.group()[1:-1], statement.canonical
+    )
+    if not names.startswith((*_TENANT_READING, *_TENANT_READING_TOO)):
+        raise refusal(READONLY, "READONLY", "Cannot execute query in readonly mode.")
+    if _ABOUT_THE_ENGINE.search(names):
+        raise refusal(ACCESS_DENIED, "ACCESS_DENIED", "Not enough privileges for this table of the database system")
+    for name in _CALL.findall(names):
+        if name.lower() in table_functions - _TENANT_FUNCTIONS:
+            raise refusal(ACCESS_DENIED, "ACCESS_DENIED", f"Not enough privileges for the table function {name}")
 
 
 def split_insert(text: bytes) -> tuple[bytes, bytes] | None:
