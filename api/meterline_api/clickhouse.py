@@ -5,17 +5,26 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import clickhouse_connect
 from clickhouse_connect.driver.client import Client
-from clickhouse_connect.driver.exceptions import ClickHouseError
+from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
 
 from meterline_schemas.errors import ConfigurationError, UnavailableError
 from meterline_schemas.settings import ClickHouseSettings
 
 Rows = Sequence[Sequence[Any]]
+
+# TOO_MANY_ROWS, TIMEOUT_EXCEEDED, TOO_SLOW, MEMORY_LIMIT_EXCEEDED, TOO_MANY_BYTES, TOO_MANY_ROWS_OR_BYTES
+_LIMITS: Final = frozenset({158, 159, 160, 241, 307, 396})
+_OF_SERVER: Final = "(total)"  # in the message where all queries together need too much memory
+_LONGER: Final = 5.0  # seconds that the connection waits beyond the time that a query may take
+
+
+class TooLargeError(UnavailableError):
+    """A query needs more time, memory or rows than one may have: asked again as it is, it will not be answered."""
 
 
 class ClickHouse:
@@ -42,6 +51,7 @@ class ClickHouse:
         """The rows of a query. ``settings`` are further ones of ClickHouse.
 
         Raises:
+            TooLargeError: it was given up at one of its limits.
             UnavailableError: ClickHouse does not answer, or with an error.
         """
         return await asyncio.to_thread(self.rows_now, sql, parameters, settings)
@@ -62,8 +72,37 @@ class ClickHouse:
             ).result_rows
         except (ClickHouseError, OSError) as error:
             said = " ".join(str(error).split())[:300]
+            if isinstance(error, DatabaseError) and error.code in _LIMITS and _OF_SERVER not in str(error):
+                raise TooLargeError(f"the query was given up: {said}") from None
             raise UnavailableError(f"ClickHouse at {self._settings.url} does not answer: {said}") from None
         return result
+
+    async def document(
+        self, sql: str, parameters: Mapping[str, Any], format: str, settings: Mapping[str, str | int] | None = None
+    ) -> bytes:
+        """A query's answer in one of ClickHouse's own formats.
+
+        Raises:
+            UnavailableError: as ``rows``.
+        """
+        return await asyncio.to_thread(self._document_now, sql, parameters, format, settings)
+
+    def _document_now(
+        self, sql: str, parameters: Mapping[str, Any], format: str, settings: Mapping[str, str | int] | None
+    ) -> bytes:
+        try:
+            found: bytes = self._connect().raw_query(
+                sql,
+                parameters=dict(parameters),
+                settings={"max_execution_time": max(1, int(self._timeout)), **(settings or {})},
+                fmt=format,
+            )
+        except (ClickHouseError, OSError) as error:
+            said = " ".join(str(error).split())[:300]
+            if isinstance(error, DatabaseError) and error.code in _LIMITS and _OF_SERVER not in str(error):
+                raise TooLargeError(f"the query was given up: {said}") from None
+            raise UnavailableError(f"ClickHouse at {self._settings.url} does not answer: {said}") from None
+        return found
 
     def close(self) -> None:
         if self._client is not None:
@@ -82,7 +121,7 @@ class ClickHouse:
                     database=self._settings.database,
                     autogenerate_session_id=False,  # a session takes one query at a time
                     connect_timeout=5,
-                    send_receive_timeout=self._timeout,
+                    send_receive_timeout=self._timeout + _LONGER,
                     query_retries=1,
                 )
             return self._client

@@ -25,6 +25,10 @@ def read_fields(body: bytes) -> dict[str, Any]:
         raise
     except (ValueError, RecursionError) as error:
         raise FieldsError(f"the body is no JSON: {error}") from None
+    try:
+        json.dumps(found, ensure_ascii=False, default=str).encode()
+    except UnicodeEncodeError:
+        raise FieldsError("the body holds half of a character (a lone surrogate such as \\ud800)") from None
     if not isinstance(found, dict):
         raise FieldsError('the body must be a JSON object, such as {"name": "value"}')
     return found

@@ -6,27 +6,25 @@ import base64
 import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
+from fractions import Fraction
 from typing import Final
 
 import msgspec
 
+from meterline_api.filters import OF_TOTALS, PROPERTY, Filter, fields_of
+from meterline_api.windows import Window as Window
 from meterline_schemas.catalog import Aggregation
 from meterline_schemas.counter import average
 from meterline_schemas.quantity import exact_nano, format_nano
 
 _HOUR_MS: Final = 3_600_000
-
-
-class Window(StrEnum):
-    HOUR = "hour"
-    DAY = "day"
-    MONTH = "month"
+_PRESENT: Final = "="  # stands before the value of a property, in keys of rows
 
 
 class Dimension(StrEnum):
-    """What rows can be told apart by, besides window and metric."""
+    """What rows can be told apart by, besides window and metric; and ``properties.<name>``."""
 
     METRIC = "metric"
     TENANT_ID = "tenant_id"
@@ -40,9 +38,14 @@ class CursorError(ValueError):
 
 @dataclass(frozen=True)
 class UsageQuery:
-    """Usage in ``[start, end)``, both whole UTC hours. Every row is of one metric. ``after``: the last row's key.
+    """Usage in ``[start, end)``. Every row is of one metric. ``after``: the last row's key.
 
-    ``tenants`` are whose usage it is about; None: everybody's.
+    ``tenants`` are whose usage it is about; None: everybody's. A ``filter`` narrows that, and never widens it.
+    ``zone`` is what windows follow; None: UTC, and for billing periods each tenant's own. ``start`` and ``end`` are
+    whole UTC hours or, where ``of_events`` or the zone's hours are no UTC hours, whole minutes.
+
+    ``compare``: each row has the previous window beside it. ``top``: only so many rows of each window and metric, those
+    of the greatest values or, with ``least``, of the least; ``other``: and what the others add up to.
     """
 
     start: datetime
@@ -51,20 +54,34 @@ class UsageQuery:
     tenants: tuple[str, ...] | None = None
     metric: str | None = None
     subject: str | None = None
-    group_by: tuple[Dimension, ...] = ()
+    group_by: tuple[str, ...] = ()
     limit: int = 1000
     after: tuple[int | str, ...] | None = None
+    zone: str | None = None
+    filter: Filter | None = None
+    compare: bool = False
+    top: int | None = None
+    least: bool = False
+    other: bool = False
 
     @property
-    def key(self) -> tuple[Dimension, ...]:
+    def key(self) -> tuple[str, ...]:
         """What a row is identified by, next to its window, in the order of the rows."""
-        chosen = {Dimension.METRIC, *self.group_by}
-        return tuple(dimension for dimension in Dimension if dimension in chosen)
+        chosen = {Dimension.METRIC.value, *self.group_by}
+        known = [dimension.value for dimension in Dimension if dimension in chosen]
+        return (*known, *dict.fromkeys(name for name in self.group_by if name.startswith(PROPERTY)))
+
+    @property
+    def of_events(self) -> bool:
+        """Whether it asks for what totals do not keep apart."""
+        if self.subject is not None or self.window is Window.MINUTE:
+            return True
+        return not {*self.key, *fields_of(self.filter)} <= OF_TOTALS
 
 
 @dataclass(frozen=True)
 class Numbers:
-    """What a row of usage holds. Decimals are text.
+    """What a row of usage holds. Decimals are text, empty where there is no usage.
 
     ``computed`` is of metrics that only their events can tell, and is then all there is besides ``count``: how many
     different values, the percentile, or for a gauge unit x milliseconds.
@@ -79,6 +96,8 @@ class Numbers:
 
     def value(self, aggregation: Aggregation) -> str:
         """The metric's number, a plain decimal. What has more than 9 decimals is rounded once, half to even."""
+        if not (self.sum or self.computed):
+            return "0"
         match aggregation:
             case Aggregation.COUNT:
                 return str(self.count)
@@ -99,19 +118,18 @@ class Numbers:
         return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def bounds(query: UsageQuery, window_start: int) -> tuple[datetime, datetime]:
-    """The part of a window that lies in the query's range, from the window's first second."""
-    first = datetime.fromtimestamp(window_start, UTC)
-    match query.window:
-        case None:
-            return query.start, query.end
-        case Window.HOUR:
-            last = first + timedelta(hours=1)
-        case Window.DAY:
-            last = first + timedelta(days=1)
-        case Window.MONTH:
-            last = (first + timedelta(days=32)).replace(day=1)
-    return max(first, query.start), min(last, query.end)
+def change_percent(value: str, previous: str) -> str | None:
+    """By how much a value is above the previous one, in percent with one decimal, half to even; None from 0."""
+    old = exact_nano(previous)
+    if old == 0:
+        return None
+    tenths = round(Fraction(exact_nano(value) - old, abs(old)) * 1000)
+    return f"{'-' if tenths < 0 else ''}{abs(tenths) // 10}.{abs(tenths) % 10}"
+
+
+def property_of(text: str) -> str | None:
+    """The value of a property in the key of a row; None where the events have none."""
+    return text.removeprefix(_PRESENT) if text else None
 
 
 def write_cursor(key: Sequence[int | str]) -> str:

@@ -5,38 +5,15 @@ Each reads ``usage_events``, where an event is there once, and gives the columns
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from meterline_api.queries import UsageQuery, Window
+from meterline_api.stretches import Stretch
 from meterline_schemas.catalog import Metric
 from meterline_schemas.catalog.metric import SUBJECT
 
 _NO_FOLDS: Final = "'' AS total, '' AS least, '' AS greatest, '' AS final"
-_WINDOWS: Final = {
-    Window.HOUR: "toUnixTimestamp(toStartOfHour({time}, 'UTC'))",
-    Window.DAY: "toUnixTimestamp(toStartOfDay({time}, 'UTC'))",
-    Window.MONTH: "toUnixTimestamp(toDateTime(toStartOfMonth({time}, 'UTC'), 'UTC'))",
-}
-# of two instants in milliseconds: the starts, in seconds, of all windows from the one's to the other's
-_SPANNED: Final = {
-    None: "[toInt64({start:UInt32})]",
-    Window.HOUR: "arrayMap(n -> n * 3600, range(intDiv(began, 3600000), intDiv(latest, 3600000) + 1))",
-    Window.DAY: "arrayMap(n -> n * 86400, range(intDiv(began, 86400000), intDiv(latest, 86400000) + 1))",
-    Window.MONTH: (
-        "arrayMap(n -> toInt64(toUnixTimestamp(toDateTime(addMonths("
-        "toStartOfMonth(fromUnixTimestamp64Milli(began, 'UTC'), 'UTC'), n), 'UTC'))), "
-        "range(toUInt64(dateDiff('month', fromUnixTimestamp64Milli(began, 'UTC'), "
-        "fromUnixTimestamp64Milli(latest, 'UTC'), 'UTC')) + 1))"
-    ),
-}
-_ENDS: Final = {
-    None: "{until:Int64}",
-    Window.HOUR: "(window + 3600) * 1000",
-    Window.DAY: "(window + 86400) * 1000",
-    Window.MONTH: "toInt64(toUnixTimestamp(addMonths(toDateTime(window, 'UTC'), 1))) * 1000",
-}
 
 
 @dataclass(frozen=True)
@@ -47,12 +24,24 @@ class Branch:
     parameters: dict[str, Any]
 
 
-def window_of(window: Window | None, time: str) -> str:
-    """The start of the window of ``time``, in seconds."""
-    return "toUInt32(%s)" % (_WINDOWS[window].replace("{time}", time) if window else "{start:UInt32}")
+@dataclass(frozen=True)
+class Rows:
+    """Which events a branch is about, and what its rows are told apart by: columns of ``u`` by their names there."""
+
+    stretch: Stretch
+    where: str
+    keys: Mapping[str, str]
+
+    @property
+    def columns(self) -> str:
+        return ", ".join(f"{column} AS {name}" for name, column in self.keys.items())
+
+    @property
+    def group(self) -> str:
+        return ", ".join(self.keys.values())
 
 
-def unique_counts(query: UsageQuery, where: str, metrics: Sequence[Metric]) -> Branch:
+def unique_counts(rows: Rows, metrics: Sequence[Metric]) -> Branch:
     """How many different values of the property (or subject) that each metric counts.
 
     An event without the property adds none. Values of different tenants are different.
@@ -61,17 +50,17 @@ def unique_counts(query: UsageQuery, where: str, metrics: Sequence[Metric]) -> B
     has = f"if({by} = '{SUBJECT}', u.subject != '', mapContains(u.properties, {by}))"
     value = f"if({by} = '{SUBJECT}', u.subject, u.properties[{by}])"
     return Branch(
-        _from_events(query, where, "unique_metrics", f"toString(uniqExactIf((u.tenant_id, {value}), {has}))"),
+        _from_events(rows, "unique_metrics", f"toString(uniqExactIf((u.tenant_id, {value}), {has}))"),
         {"unique_metrics": [one.key for one in metrics], "unique_by": [one.unique_by for one in metrics]},
     )
 
 
-def percentiles(query: UsageQuery, where: str, metrics: Sequence[Metric]) -> Branch:
+def percentiles(rows: Rows, metrics: Sequence[Metric]) -> Branch:
     """The nearest-rank percentile: of n quantities in order the one at ceil(p * n / 100), counted in integers."""
     percent = "{percents:Array(UInt8)}[indexOf({ranked_metrics:Array(String)}, u.metric)]"
     ranked = f"arraySort(groupArray(u.quantity))[intDiv(count() * {percent} + 99, 100)]"
     return Branch(
-        _from_events(query, where, "ranked_metrics", f"toString({ranked})"),
+        _from_events(rows, "ranked_metrics", f"toString({ranked})"),
         {
             "ranked_metrics": [one.key for one in metrics],
             "percents": [one.aggregation.percentile for one in metrics],
@@ -79,49 +68,62 @@ def percentiles(query: UsageQuery, where: str, metrics: Sequence[Metric]) -> Bra
     )
 
 
-def _from_events(query: UsageQuery, where: str, metrics: str, computed: str) -> str:
-    keys = ", ".join(f"u.{dimension} AS {dimension}" for dimension in query.key)
+def _from_events(rows: Rows, metrics: str, computed: str) -> str:
     return (
-        f"SELECT {window_of(query.window, 'u.timestamp')} AS window_start, {keys}, "
+        f"SELECT {rows.stretch.window('u.timestamp')} AS window_start, {rows.columns}, "
         f"count() AS events, {_NO_FOLDS}, {computed} AS computed FROM usage_events AS u "
-        f"WHERE u.metric IN {{{metrics}:Array(String)}} AND u.timestamp >= toDateTime({{start:UInt32}}, 'UTC') "
-        f"AND u.timestamp < toDateTime({{end:UInt32}}, 'UTC'){where} "
-        f"GROUP BY window_start, {', '.join(f'u.{dimension}' for dimension in query.key)}"
+        f"WHERE u.metric IN {{{metrics}:Array(String)}} AND {rows.stretch.within('u.timestamp')}{rows.where} "
+        f"GROUP BY window_start, {rows.group}"
     )
 
 
-def time_weighted(query: UsageQuery, where: str, metrics: Sequence[Metric], start: int, until: int) -> Branch:
-    """Unit x milliseconds of gauges from ``start`` to ``until``, milliseconds since 1970.
+def time_weighted(rows: Rows, metrics: Sequence[Metric], now: int) -> Branch:
+    """Unit x milliseconds of gauges, up to ``now`` at most, which is milliseconds since 1970.
 
     A gauge is a tenant and subject; a group's number is the sum over its gauges.
 
     1. the readings of the range and, at its start, the last one before it of each gauge
-    2. each holds until the next of its gauge, or until ``until``; of several at one instant the greatest id stands
+    2. each holds until the next of its gauge, or until the end; of several at one instant the greatest id stands
     3. and is cut into the windows that it holds in: one that has no reading of its own has a row if any holds in it
     """
+    start, until = (f"{{{name}_{rows.stretch.tag}:Int64}}" for name in ("from", "until"))
     gauge = "u.metric, u.tenant_id, u.subject"
-    known = f"u.metric IN {{gauges:Array(String)}}{where}"
+    known = f"u.metric IN {{gauges:Array(String)}}{rows.where}"
+    place = "(u.timestamp, u.id)"
+    names = [f"key_{number}" for number in range(len(rows.keys))]
+    keys = "".join(f", {column} AS {name}" for name, column in zip(names, rows.keys.values(), strict=True))
+    last_keys = "".join(f", argMax({column}, {place})" for column in rows.keys.values())
     readings = (
-        f"SELECT {gauge}, u.source, u.quantity, 1 AS counted, toUnixTimestamp64Milli(u.timestamp) AS began, u.id AS id "
-        f"FROM usage_events AS u WHERE {known} AND u.timestamp >= fromUnixTimestamp64Milli({{from:Int64}}, 'UTC') "
-        f"AND u.timestamp < fromUnixTimestamp64Milli({{until:Int64}}, 'UTC') UNION ALL "
-        f"SELECT {gauge}, argMax(u.source, (u.timestamp, u.id)), argMax(u.quantity, (u.timestamp, u.id)), 0, "
-        f"{{from:Int64}}, '' FROM usage_events AS u "
-        f"WHERE {known} AND u.timestamp < fromUnixTimestamp64Milli({{from:Int64}}, 'UTC') "
-        f"AND {{from:Int64}} < {{until:Int64}} GROUP BY {gauge}"
+        f"SELECT {gauge}{keys}, u.quantity, 1 AS counted, toUnixTimestamp64Milli(u.timestamp) AS began, u.id AS id "
+        f"FROM usage_events AS u WHERE {known} AND u.timestamp >= fromUnixTimestamp64Milli({start}, 'UTC') "
+        f"AND u.timestamp < fromUnixTimestamp64Milli({until}, 'UTC') UNION ALL "
+        f"SELECT {gauge}{last_keys}, argMax(u.quantity, {place}), 0, "
+        f"{start}, '' FROM usage_events AS u "
+        f"WHERE {known} AND u.timestamp < fromUnixTimestamp64Milli({start}, 'UTC') "
+        f"AND {start} < {until} GROUP BY {gauge}"
     )
     held = (
-        "SELECT metric, tenant_id, subject, source, quantity, counted, began, "
-        "leadInFrame(began, 1, {until:Int64}) OVER (PARTITION BY metric, tenant_id, subject "
+        f"SELECT {', '.join(names)}, quantity, counted, began, "
+        f"leadInFrame(began, 1, {until}) OVER (PARTITION BY metric, tenant_id, subject "
         "ORDER BY began, counted, id ROWS BETWEEN CURRENT ROW AND 1 FOLLOWING) AS ended, "
         f"greatest(began, ended - 1) AS latest FROM ({readings})"
     )
-    cut = f"SELECT *, arrayJoin({_SPANNED[query.window]}) AS window FROM ({held}) WHERE counted OR ended > began"
-    inside = f"greatest(least(ended, {_ENDS[query.window]}) - greatest(began, window * 1000), 0)"
-    keys = ", ".join(query.key)
+    spanned = rows.stretch.spanned("intDiv(began, 1000)", "intDiv(latest, 1000)")
+    cut = f"SELECT *, arrayJoin({spanned}) AS window FROM ({held}) WHERE counted OR ended > began"
+    inside = "greatest(least(ended, window.2 * 1000) - greatest(began, window.1 * 1000), 0)"
+    shown = ", ".join(f"{name} AS {key}" for name, key in zip(names, rows.keys, strict=True))
     sql = (
-        f"SELECT toUInt32(window) AS window_start, {keys}, sum(counted * (began >= window * 1000)) AS events, "
+        f"SELECT toUInt32(window.3) AS window_start, {shown}, "
+        f"sum(counted * (began >= window.1 * 1000)) AS events, "
         f"{_NO_FOLDS}, toString(sum(toDecimal256(quantity, 9) * {inside})) AS computed "
-        f"FROM ({cut}) GROUP BY window, {keys}"
+        f"FROM ({cut}) GROUP BY window_start, {', '.join(names)}"
     )
-    return Branch(sql, {"gauges": [one.key for one in metrics], "from": start, "until": until})
+    cut_ = rows.stretch.cut
+    return Branch(
+        sql,
+        {
+            "gauges": [one.key for one in metrics],
+            f"from_{rows.stretch.tag}": cut_.start * 1000,
+            f"until_{rows.stretch.tag}": min(cut_.end * 1000, now),
+        },
+    )

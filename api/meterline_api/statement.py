@@ -10,12 +10,17 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
+from meterline_api.filters import PROPERTY, condition, metrics_of
+from meterline_api.parts import Part, parts_of
 from meterline_api.queries import Dimension, UsageQuery
-from meterline_api.queries_events import Branch, percentiles, time_weighted, unique_counts, window_of
-from meterline_schemas.catalog import Aggregation, Metric
+from meterline_api.queries_events import Branch, Rows, percentiles, time_weighted, unique_counts
+from meterline_api.ranking import ranked
+from meterline_api.stretches import Stretch
+from meterline_schemas.catalog import Aggregation, Book, Metric
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
+_NO_TENANTS: Final = Book()
 
 
 class Source(NamedTuple):
@@ -28,7 +33,7 @@ class Source(NamedTuple):
 
 # totals answer at once whatever the number of events; what they do not keep apart is computed from the events
 TOTALS: Final = Source(
-    "usage_hourly",
+    "usage_parts",
     "u.hour",
     "sum(u.count) AS events, toString(sum(u.sum)) AS total, toString(min(u.min)) AS least, "
     "toString(max(u.max)) AS greatest, toString(argMax(u.last, (u.last_timestamp, u.last_id))) AS final",
@@ -39,21 +44,53 @@ EVENTS: Final = Source(
     "count() AS events, toString(sum(toDecimal256(u.quantity, 9))) AS total, toString(min(u.quantity)) AS least, "
     "toString(max(u.quantity)) AS greatest, toString(argMax(u.quantity, (u.timestamp, u.id))) AS final",
 )
-_NUMBERS: Final = "events, total, least, greatest, final, computed"
+_NUMBERS: Final = ("events", "total", "least", "greatest", "final", "computed")
+_BEFORE: Final = tuple(f"{name}_before" for name in _NUMBERS)
 
 
-def build(query: UsageQuery, metrics: Mapping[str, Metric], now: datetime) -> tuple[str, dict[str, Any]]:
-    """The statement and its parameters. Columns: window (seconds), the dimensions of ``query.key``, ``Numbers``.
+def build(
+    query: UsageQuery, metrics: Mapping[str, Metric], now: datetime, parts: tuple[Part, ...] = ()
+) -> tuple[str, dict[str, Any]]:
+    """The statement and its parameters. Columns: window (seconds), the dimensions of ``query.key``, ``Numbers``, with
+    ``query.compare`` those of the previous window, and with ``query.top`` those of ``ranking.ranked``.
 
-    ``metrics`` are the definitions, ``now`` is where the reading of a gauge ends that no other followed. One row more
-    than ``limit`` is asked for: it says that there are more.
+    ``metrics`` are the definitions, ``now`` is where the reading of a gauge ends that no other followed. ``parts`` are
+    those of ``parts_of``. One row more than ``limit`` is asked for: it says that there are more.
     """
-    start = int(query.start.timestamp())
-    if query.window is not None and query.after is not None:
-        start = max(start, int(query.after[0]))  # rows before it were given
-    end = int(query.end.timestamp())
-    until = (min(query.end, now) - _EPOCH) // _MILLISECOND
-    parameters: dict[str, Any] = {"start": start, "end": end, "limit": query.limit + 1}
+    parts = parts or parts_of(query, _NO_TENANTS)
+    until = (now - _EPOCH) // _MILLISECOND
+    parameters: dict[str, Any] = {"limit": query.limit + 1}
+    where = _where(query, parameters)
+    keys = _keys(query, parameters)
+    order = ["window_start", *keys]
+    sides: list[list[Branch]] = [[], []]
+    for number, part in enumerate(parts):
+        if part.cut.start >= part.cut.end and number:
+            continue
+        whose = where + _whose(part, number, parameters)
+        stretches = [Stretch(part.cut, f"{number}")]
+        if query.compare:
+            stretches.append(Stretch(part.before, f"{number}_before", part.cut.start))
+        for side, stretch in zip(sides, stretches, strict=False):
+            parameters.update(stretch.parameters)
+            side += _branches(query, Rows(stretch, whose, keys), metrics, until)
+    for branch in (*sides[0], *sides[1]):
+        parameters.update(branch.parameters)
+    inner = _compared(sides, order) if query.compare else _union(sides[0])
+    columns = [*order, *_NUMBERS, *(_BEFORE if query.compare else ())]
+    if query.top is not None:
+        sql, more = ranked(query, inner, columns, order, metrics)
+        return sql, parameters | more
+    after = ""
+    if query.after is not None:
+        places = ["{after_0:UInt32}", *(f"{{after_{n}:String}}" for n in range(1, len(order)))]
+        after = f" WHERE ({', '.join(order)}) > ({', '.join(places)})"
+        parameters.update({f"after_{n}": value for n, value in enumerate(query.after)})
+    sql = f"SELECT {', '.join(columns)} FROM ({inner}){after} ORDER BY {', '.join(order)} LIMIT {{limit:UInt32}}"
+    return sql, parameters
+
+
+def _where(query: UsageQuery, parameters: dict[str, Any]) -> str:
     where = ""
     if query.tenants is not None:
         where += " AND u.tenant_id IN {tenants:Array(String)}"
@@ -65,54 +102,90 @@ def build(query: UsageQuery, metrics: Mapping[str, Metric], now: datetime) -> tu
         if value is not None:
             where += f" AND u.{dimension} = {{{dimension}:String}}"
             parameters[dimension.value] = value
-    branches: list[Branch] = []
-    computed = _by_kind(query, metrics)
-    if unique := computed[Aggregation.UNIQUE_COUNT]:
-        branches.append(unique_counts(query, where, unique))
-    if ranked := computed[Aggregation.P50]:
-        branches.append(percentiles(query, where, ranked))
-    if gauges := computed[Aggregation.TIME_WEIGHTED]:
-        branches.append(time_weighted(query, where, gauges, start * 1000, until))
-    if query.metric is None or not branches:
-        branches.append(_folded(query, where, sorted(one.key for kind in computed.values() for one in kind)))
-    for branch in branches:
-        parameters.update(branch.parameters)
-    keys = ["window_start", *query.key]
-    after = ""
-    if query.after is not None:
-        places = ["{after_0:UInt32}", *(f"{{after_{n}:String}}" for n in range(1, len(keys)))]
-        after = f" WHERE ({', '.join(keys)}) > ({', '.join(places)})"
-        parameters.update({f"after_{n}": value for n, value in enumerate(query.after)})
-    order = ", ".join(keys)
-    union = " UNION ALL ".join(branch.sql for branch in branches)
-    sql = f"SELECT {order}, {_NUMBERS} FROM ({union}){after} ORDER BY {order} LIMIT {{limit:UInt32}}"
-    return sql, parameters
+    if query.filter is not None:
+        sql, more = condition(query.filter)
+        where += f" AND {sql}"
+        parameters.update(more)
+    return where
 
 
-def _by_kind(query: UsageQuery, metrics: Mapping[str, Metric]) -> dict[Aggregation, list[Metric]]:
-    """The metrics asked for that are computed from events, by the branch that does it; percentiles under P50."""
+def _keys(query: UsageQuery, parameters: dict[str, Any]) -> dict[str, str]:
+    """What rows are told apart by: columns of ``u`` by the name that each has in the statement."""
+    found: dict[str, str] = {}
+    for number, name in enumerate(query.key):
+        if name.startswith(PROPERTY):
+            parameters[f"property_{number}"] = name.removeprefix(PROPERTY)
+            bound = f"{{property_{number}:String}}"
+            found[f"p_{number}"] = f"if(mapContains(u.properties, {bound}), concat('=', u.properties[{bound}]), '')"
+        else:
+            found[name] = f"u.{name}"
+    return found
+
+
+def _whose(part: Part, number: int, parameters: dict[str, Any]) -> str:
+    where = ""
+    for word, name, tenants in (("IN", "only", part.only), ("NOT IN", "but", part.but or None)):
+        if tenants is not None:
+            where += f" AND u.tenant_id {word} {{{name}_{number}:Array(String)}}"
+            parameters[f"{name}_{number}"] = list(tenants)
+    return where
+
+
+def _branches(query: UsageQuery, rows: Rows, metrics: Mapping[str, Metric], until: int) -> list[Branch]:
+    found: list[Branch] = []
+    computed = _by_kind(metrics)
+    others = sorted(one.key for kind in computed.values() for one in kind)
+    asked = {query.metric} if query.metric is not None else metrics_of(query.filter)
+    wanted = {kind: [one for one in of if asked is None or one.key in asked] for kind, of in computed.items()}
+    if unique := wanted[Aggregation.UNIQUE_COUNT]:
+        found.append(unique_counts(rows, unique))
+    if ordered := wanted[Aggregation.P50]:
+        found.append(percentiles(rows, ordered))
+    if gauges := wanted[Aggregation.TIME_WEIGHTED]:
+        found.append(time_weighted(rows, gauges, until))
+    if not found or asked is None or asked - set(others):
+        found.append(_folded(query, rows, [key for key in others if asked is None or key in asked]))
+    return found
+
+
+def _by_kind(metrics: Mapping[str, Metric]) -> dict[Aggregation, list[Metric]]:
+    """The metrics that are computed from events, by the branch that does it; percentiles under P50."""
     found: dict[Aggregation, list[Metric]] = {
         Aggregation.UNIQUE_COUNT: [],
         Aggregation.P50: [],
         Aggregation.TIME_WEIGHTED: [],
     }
     for metric in sorted(metrics.values(), key=lambda one: one.key):
-        if metric.aggregation.from_events and query.metric in (None, metric.key):
+        if metric.aggregation.from_events:
             kind = Aggregation.P50 if metric.aggregation.percentile else metric.aggregation
             found[kind].append(metric)
     return found
 
 
-def _folded(query: UsageQuery, where: str, others: list[str]) -> Branch:
+def _folded(query: UsageQuery, rows: Rows, others: list[str]) -> Branch:
     """Count, sum, min, max and last of every metric but ``others``."""
-    raw = query.subject is not None or bool({Dimension.SUBJECT, Dimension.SOURCE} & set(query.key))
-    table, time, numbers = EVENTS if raw else TOTALS
+    table, time, numbers = EVENTS if query.of_events or not rows.stretch.cut.on_hours else TOTALS
     but = " AND u.metric NOT IN {computed_metrics:Array(String)}" if others else ""
-    keys = ", ".join(f"u.{dimension} AS {dimension}" for dimension in query.key)
     sql = (
-        f"SELECT {window_of(query.window, time)} AS window_start, {keys}, {numbers}, '' AS computed "
-        f"FROM {table} AS u WHERE {time} >= toDateTime({{start:UInt32}}, 'UTC') "
-        f"AND {time} < toDateTime({{end:UInt32}}, 'UTC'){where}{but} "
-        f"GROUP BY window_start, {', '.join(f'u.{dimension}' for dimension in query.key)}"
+        f"SELECT {rows.stretch.window(time)} AS window_start, {rows.columns}, {numbers}, '' AS computed "
+        f"FROM {table} AS u WHERE {rows.stretch.within(time)}{rows.where}{but} "
+        f"GROUP BY window_start, {rows.group}"
     )
     return Branch(sql, {"computed_metrics": others} if others else {})
+
+
+def _union(branches: list[Branch]) -> str:
+    return " UNION ALL ".join(branch.sql for branch in branches)
+
+
+def _compared(sides: list[list[Branch]], order: list[str]) -> str:
+    """Both windows of a row beside each other, whichever of them has usage."""
+    both = " UNION ALL ".join(f"SELECT {number} AS side, * FROM ({_union(side)})" for number, side in enumerate(sides))
+    merged = [
+        f"{'sumIf' if name == 'events' else 'anyIf'}(side_of.{name}, side_of.side = {side}) AS {shown}"
+        for side, names in enumerate((_NUMBERS, _BEFORE))
+        for name, shown in zip(_NUMBERS, names, strict=True)
+    ]
+    keys = [f"side_of.{name}" for name in order]
+    shown = ", ".join(f"{key} AS {name}" for key, name in zip(keys, order, strict=True))
+    return f"SELECT {shown}, {', '.join(merged)} FROM ({both}) AS side_of GROUP BY {', '.join(keys)}"

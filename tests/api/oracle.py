@@ -117,9 +117,10 @@ def expected(
     start: datetime,
     end: datetime,
     now: datetime,
+    bounds: list[tuple[datetime, datetime]] | None = None,
 ) -> dict[tuple[Any, ...], tuple[int, str]]:
-    """Count and value by start of the window, metric and ``names``."""
-    bounds = [(start, end)]
+    """Count and value by start of the window, metric and ``names``. ``bounds`` are the windows where they are known."""
+    bounds = bounds or [(start, end)]
     if window:
         edges = [start]
         while edges[-1] < end:

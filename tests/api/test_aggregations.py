@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from meterline_api.clickhouse import ClickHouse
-from meterline_api.queries import Dimension, Numbers, UsageQuery, Window, bounds, read_cursor, write_cursor
+from meterline_api.queries import Dimension, Numbers, UsageQuery, Window, read_cursor, write_cursor
 from meterline_api.statement import build
 from meterline_schemas.catalog import Aggregation, Metric
 from meterline_schemas.settings import ClickHouseSettings
@@ -48,6 +48,7 @@ quantities = st.one_of(
 )
 
 
+OLD = (Window.HOUR, Window.DAY, Window.MONTH)
 FAMILIES = {
     "folded": [f"m_{kind}" for kind in ("count", "sum", "min", "max", "last")],
     "average": ["m_avg"],
@@ -133,7 +134,7 @@ def ask(api: ClickHouse, query: UsageQuery, now: datetime, metrics: dict[str, Me
     found = []
     for row in api.rows_now(*build(query, metrics, now)):
         numbers = Numbers(*row[width:])
-        first, _last = bounds(query, row[0])
+        first = datetime.fromtimestamp(row[0], UTC)
         found.append((tuple(row[:width]), first, (numbers.count, numbers.value(metrics[row[1]].aggregation))))
     return found
 
@@ -142,11 +143,11 @@ def check(api: ClickHouse, query: UsageQuery, events: list[Reading], now: dateti
     """The answer is the oracle's; each row is there once, in order."""
     rows = ask(api, query, now)
     assert [key for key, _first, _answer in rows] == sorted({key for key, _first, _answer in rows})
-    names = tuple(dimension.value for dimension in query.key if dimension is not Dimension.METRIC)
+    names = tuple(name for name in query.key if name != Dimension.METRIC)
     chosen = [
         event
         for event in events
-        if query.tenant_id in (None, event.tenant_id) and query.subject in (None, event.subject)
+        if (query.tenants is None or event.tenant_id in query.tenants) and query.subject in (None, event.subject)
     ]
     metrics = {key: metric for key, metric in METRICS.items() if query.metric in (None, key)}
     wanted = expected(chosen, metrics, names, query.window, query.start, query.end, now)
@@ -171,7 +172,7 @@ def test_every_aggregation_equals_the_events_under_split_order_and_repetition(
             START,
             END,
             window,
-            tenant_id=data.draw(st.sampled_from([None, "acme", "b'c\\"])),
+            tenants=data.draw(st.sampled_from([None, ("acme",), ("b'c\\",)])),
             metric=data.draw(st.sampled_from([None, None, None, *sorted({event.metric for event in events})])),
             subject=data.draw(st.sampled_from([None, None, "", "user:1"])),
             group_by=tuple(data.draw(st.sets(st.sampled_from(Dimension)))),
@@ -181,7 +182,7 @@ def test_every_aggregation_equals_the_events_under_split_order_and_repetition(
 
 
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(story=stories(FAMILIES["all"]), limit=st.integers(1, 9), window=st.sampled_from([None, *Window]))
+@given(story=stories(FAMILIES["all"]), limit=st.integers(1, 9), window=st.sampled_from([None, *OLD]))
 def test_pages_over_all_aggregations_hold_every_row_once_and_in_order(
     api: ClickHouse, tables: Tables, story: list[Reading], limit: int, window: Window | None
 ) -> None:

@@ -11,18 +11,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from meterline_api import filters
+from meterline_api.filters import All, Filter, read_filter
+from meterline_api.parts import parts_of
 from meterline_api.queries import (
     CursorError,
     Dimension,
     Numbers,
     UsageQuery,
     Window,
-    bounds,
+    change_percent,
+    property_of,
     read_cursor,
     write_cursor,
 )
 from meterline_api.statement import build
-from meterline_schemas.catalog import Aggregation, Metric
+from meterline_api.usage import answer
+from meterline_schemas.catalog import Aggregation, Book, Metric
 
 START, END = datetime(2026, 1, 30, 5, tzinfo=UTC), datetime(2026, 3, 2, 7, tzinfo=UTC)
 NOW = datetime(2026, 2, 14, 3, 2, 1, tzinfo=UTC)
@@ -31,13 +36,25 @@ queries = st.builds(
     UsageQuery,
     st.just(START),
     st.just(END),
-    window=st.none() | st.sampled_from(Window),
-    tenant_id=st.none() | names,
+    window=st.none() | st.sampled_from([window for window in Window if window is not Window.BILLING]),
+    tenants=st.none() | st.lists(names, max_size=3).map(tuple),
     metric=st.none() | names,
     subject=st.none() | names,
-    group_by=st.lists(st.sampled_from(Dimension), max_size=4).map(tuple),
+    group_by=st.lists(st.sampled_from(Dimension) | names.map("properties.{}".format), max_size=4).map(tuple),
     limit=st.integers(1, 10_000),
+    zone=st.sampled_from([None, "Europe/Vienna", "Asia/Kolkata"]),
+    filter=st.none() | names.map(lambda name: read_filter({f"properties.{name}": {"in": [name, "1"], "gt": name}})),
+    compare=st.booleans(),
 )
+
+
+def renamed_filter(found: Filter) -> Filter:
+    """The same filter about other values."""
+    if isinstance(found, filters.Test):
+        field = "properties.x" if "." in found.field else found.field
+        return filters.Test(field, found.operator, ("y",) if found.operator == "in" else type(found.value)("3"))
+    assert isinstance(found, All)
+    return All(tuple(map(renamed_filter, found.of)))
 
 
 kinds = st.sampled_from(["sum", "avg", "unique_count", "p50", "p99", "time_weighted"]).map(Aggregation)
@@ -57,10 +74,13 @@ def test_no_value_becomes_part_of_a_statement(
     metrics = {key: defined(kind, key, by) for kind, key, by in own}
     kept = [(kind, key, by) for kind, key, by in own if metrics[key].aggregation is kind]
     sql, parameters = build(replace(query, after=after), metrics, NOW)
+    query = replace(query, group_by=tuple(dict.fromkeys(query.group_by)))
     other = replace(
         query,
         after=(2, *("x" for _ in query.key)),
-        tenant_id=query.tenant_id and "x",
+        tenants=None if query.tenants is None else ("x",),
+        group_by=tuple(f"properties.x{n}" if "." in name else name for n, name in enumerate(query.group_by)),
+        filter=query.filter and renamed_filter(query.filter),
         metric=query.metric and "x",
         subject=query.subject and "x",
         limit=5,
@@ -68,15 +88,14 @@ def test_no_value_becomes_part_of_a_statement(
     renamed = {f"{n}" if query.metric is None else "x": (kind, by) for n, (kind, _key, by) in enumerate(kept)}
     same, _ = build(other, {key: defined(kind, key, "y") for key, (kind, _by) in renamed.items()}, NOW)
     assert sql == same
-    assert set(parameters) - set(re.findall(r"\{(\w+):[\w()]+\}", sql)) <= {"start", "end"}
-    assert set(re.findall(r"\{(\w+):[\w()]+\}", sql)) <= set(parameters)
+    assert set(re.findall(r"\{(\w+):[\w(), ]+\}", sql)) <= set(parameters)
 
 
 def test_totals_answer_unless_they_do_not_keep_the_dimension_apart() -> None:
     def sql(**more: Any) -> str:
         return build(UsageQuery(START, END, **more), {}, NOW)[0]
 
-    assert " FROM usage_hourly " in sql(group_by=(Dimension.TENANT_ID,))
+    assert " FROM usage_parts " in sql(group_by=(Dimension.TENANT_ID,))
     assert " FROM usage_events " in sql(group_by=(Dimension.SUBJECT,))
     assert " FROM usage_events " in sql(subject="user:1")
 
@@ -84,7 +103,7 @@ def test_totals_answer_unless_they_do_not_keep_the_dimension_apart() -> None:
 def test_a_metric_that_is_asked_for_alone_is_answered_by_one_branch() -> None:
     metrics = {kind: Metric(key=kind, aggregation=Aggregation(kind)) for kind in ("sum", "p95", "time_weighted")}
     assert build(UsageQuery(START, END), metrics, NOW)[0].count("GROUP BY window") == 3
-    for key, table in (("sum", "usage_hourly"), ("p95", "usage_events"), ("time_weighted", "usage_events")):
+    for key, table in (("sum", "usage_parts"), ("p95", "usage_events"), ("time_weighted", "usage_events")):
         sql = build(UsageQuery(START, END, metric=key), metrics, NOW)[0]
         assert (sql.count("GROUP BY window"), f" FROM {table} " in sql) == (1, True)
 
@@ -123,20 +142,47 @@ def test_no_cursor_raises_anything_else(noise: bytes) -> None:
 @pytest.mark.parametrize(
     ("window", "first", "expected"),
     [
-        (None, datetime(1970, 1, 1, tzinfo=UTC), (START, END)),
-        (Window.HOUR, datetime(2026, 2, 1, 3, tzinfo=UTC), ("2026-02-01T03", "2026-02-01T04")),
-        (Window.DAY, datetime(2026, 1, 30, tzinfo=UTC), ("2026-01-30T05", "2026-01-31T00")),
-        (Window.DAY, datetime(2026, 3, 2, tzinfo=UTC), ("2026-03-02T00", "2026-03-02T07")),
-        (Window.MONTH, datetime(2026, 1, 1, tzinfo=UTC), ("2026-01-30T05", "2026-02-01T00")),
-        (Window.MONTH, datetime(2026, 2, 1, tzinfo=UTC), ("2026-02-01T00", "2026-03-01T00")),
-        (Window.MONTH, datetime(2026, 3, 1, tzinfo=UTC), ("2026-03-01T00", "2026-03-02T07")),
+        (None, "2026-01-30T05", ("2026-01-30T05", "2026-03-02T07")),
+        (Window.HOUR, "2026-02-01T03", ("2026-02-01T03", "2026-02-01T04")),
+        (Window.DAY, "2026-01-30T05", ("2026-01-30T05", "2026-01-31T00")),
+        (Window.DAY, "2026-03-02T00", ("2026-03-02T00", "2026-03-02T07")),
+        (Window.WEEK, "2026-01-30T05", ("2026-01-30T05", "2026-02-02T00")),
+        (Window.MONTH, "2026-01-30T05", ("2026-01-30T05", "2026-02-01T00")),
+        (Window.MONTH, "2026-02-01T00", ("2026-02-01T00", "2026-03-01T00")),
+        (Window.MONTH, "2026-03-01T00", ("2026-03-01T00", "2026-03-02T07")),
     ],
 )
 def test_a_row_says_which_part_of_its_window_it_is(
-    window: Window | None, first: datetime, expected: tuple[datetime | str, datetime | str]
+    window: Window | None, first: str, expected: tuple[str, str]
 ) -> None:
-    wanted = tuple(datetime.fromisoformat(at + ":00Z") if isinstance(at, str) else at for at in expected)
-    assert bounds(UsageQuery(START, END, window), int(first.timestamp())) == wanted
+    query = UsageQuery(START, END, window)
+    begin = int(datetime.fromisoformat(first + ":00Z").timestamp())
+    (row,) = answer(query, [(begin, "calls", 1, "2", "2", "2", "2", "")], {}, parts_of(query, Book())).data
+    assert (row.start, row.end) == tuple(datetime.fromisoformat(at + ":00Z") for at in expected)
+
+
+@pytest.mark.parametrize(
+    ("value", "previous", "percent"),
+    [
+        ("1.5", "1", "50.0"),
+        ("0", "8", "-100.0"),
+        ("5", "0", None),
+        ("1", "-1", "200.0"),
+        ("1.0005", "1", "0.0"),
+        ("1.0015", "1", "0.2"),
+        ("999999999999999999999999", "0.000000001", "99999999999999999999999899999999900.0"),
+    ],
+)
+def test_a_change_is_in_percent_of_the_previous_value(value: str, previous: str, percent: str | None) -> None:
+    assert change_percent(value, previous) == percent
+
+
+def test_no_usage_is_nought_whatever_the_aggregation() -> None:
+    assert {Numbers(0, "", "", "", "").value(aggregation) for aggregation in Aggregation} == {"0"}
+
+
+def test_a_property_that_is_empty_is_not_one_that_is_missing() -> None:
+    assert (property_of(""), property_of("="), property_of("==")) == (None, "", "=")
 
 
 @pytest.mark.parametrize(

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
+import json
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from decimal import Decimal, localcontext
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
+from meterline_api.catalog import Catalog
+from meterline_api.clickhouse import ClickHouse as ClickHouseEdge
+from meterline_api.problems import Problem
+from meterline_api.queries import UsageQuery
+from meterline_api.settings import ApiSettings
+from meterline_api.usage import usage_of
 from meterline_schemas.catalog import Aggregation, Metric
 from meterline_schemas.settings import ClickHouseSettings
 from meterline_sinks.clickhouse import ClickHouse
@@ -36,6 +47,7 @@ COMPUTED_METRICS = {
     kind: Metric(key=kind, aggregation=Aggregation(kind), unique_by="color" if kind == "unique_count" else "")
     for kind in COMPUTED
 }
+OFFERING = Metric(key="offering", group_by=("color", "plan"))
 # in a time of their own
 ELSEWHERE = START.replace(month=3, hour=0)
 READINGS = [
@@ -81,7 +93,7 @@ def api(kafka: str, database: ClickHouseSettings, tmp_path_factory: pytest.TempP
     for key, aggregation in METRICS.items():
         metric = Metric(key=key, unit="u", aggregation=aggregation)
         sender.produce(prefix + "meterline.config", metric.encode(), key=metric.record_key)
-    for metric in COMPUTED_METRICS.values():
+    for metric in (*COMPUTED_METRICS.values(), OFFERING):
         sender.produce(prefix + "meterline.config", metric.encode(), key=metric.record_key)
     assert sender.flush(30) == 0
     process = ApiProcess(kafka, prefix, database, tmp_path_factory.mktemp("api"))
@@ -276,7 +288,30 @@ def test_another_time_zone_is_the_same_instant(api: ApiProcess) -> None:
         ({"end": "9999-12-31T23:00:00-12:00"}, 422, "invalid_range"),
         ({"start": "2026-01-01T00:00:00"}, 422, "invalid_request"),
         ({"start": "yesterday"}, 422, "invalid_request"),
-        ({"window": "week"}, 422, "invalid_request"),
+        ({"window": "fortnight"}, 422, "invalid_request"),
+        ({"window": "P2D"}, 422, "invalid_request"),
+        ({"window": "billing"}, 422, "invalid_range"),
+        ({"window": "day", "timezone": "Asia/Kolkata", "start": "1970-01-01T00:00:00Z"}, 422, "invalid_range"),
+        ({"start": "2026-01-01T00:00:30Z", "group_by": "subject"}, 422, "invalid_range"),
+        ({"start": "2026-01-01T00:30:00Z", "timezone": "Europe/Vienna"}, 422, "invalid_range"),
+        ({"timezone": "Mars/Olympus"}, 422, "invalid_request"),
+        ({"timezone": "localtime"}, 422, "invalid_request"),
+        ({"timezone": "\x00"}, 422, "invalid_request"),
+        ({"group_by": "properties."}, 422, "invalid_request"),
+        ({"group_by": "properties.size", "metric": "offering"}, 422, "invalid_request"),
+        ({"group_by": "properties.size"}, 422, "invalid_request"),
+        ({"compare": "next"}, 422, "invalid_request"),
+        ({"top": "0"}, 422, "invalid_request"),
+        ({"order": "value"}, 422, "invalid_request"),
+        ({"other": "true"}, 422, "invalid_request"),
+        ({"top": "3", "other": "true", "compare": "previous"}, 422, "invalid_request"),
+        ({"top": "3", "cursor": "nonsense"}, 422, "invalid_request"),
+        ({"filter": "color"}, 422, "invalid_request"),
+        ({"filter": "[]"}, 422, "invalid_request"),
+        ({"filter": '{"quantity": {"gt": 1e999}}'}, 422, "invalid_request"),
+        ({"filter": '{"color": {"eq": "red"}}'}, 422, "invalid_request"),
+        ({"filter": "[" * 16000}, 422, "invalid_request"),
+        ({"min_offset": "0"}, 422, "invalid_request"),
         ({"group_by": "region"}, 422, "invalid_request"),
         ({"limit": "0"}, 422, "invalid_request"),
         ({"limit": "10001"}, 422, "invalid_request"),
@@ -292,11 +327,157 @@ def test_a_wrong_request_is_a_problem_that_says_what(
     assert answer.headers["content-type"] == "application/problem+json"
 
 
+def ask(api: ApiProcess, **body: Any) -> httpx.Response:
+    """POST /v1/usage/query."""
+    return api.client.post("/v1/usage/query", json=body)
+
+
+@pytest.mark.parametrize(("name", "duration"), [("hour", "PT1H"), ("day", "P1D"), ("week", "P1W"), ("month", "P1M")])
+def test_a_window_is_named_or_a_duration(api: ApiProcess, name: str, duration: str) -> None:
+    named = api.usage(start=text(START), end=text(END), window=name, limit=10_000).json()
+    assert named["window"] == name
+    assert named["data"]
+    assert api.usage(start=text(START), end=text(END), window=duration, limit=10_000).json() == named
+
+
+def test_a_body_asks_as_a_url_does(api: ApiProcess) -> None:
+    filter = {"subject": {"in": ["user-1", "user-2"]}, "quantity": {"gt": -12.5}}
+    asked: dict[str, Any] = {
+        "from": text(START), "to": text(END), "window": "P1D", "timezone": "Asia/Kolkata", "compare": "previous",
+        "metric": "calls", "group_by": ["properties.region", "tenant_id"], "limit": 10_000,
+    }  # fmt: skip
+    there = ask(api, **asked, filter=filter)
+    assert there.status_code == 200, there.text
+    assert there.json()["timezone"] == "Asia/Kolkata"
+    assert len(there.json()["data"]) > 20
+    here = api.client.get("/v1/usage", params={**asked, "filter": json.dumps(filter)})
+    assert here.json() == there.json()
+
+
+def test_a_filter_and_a_property_choose_events(api: ApiProcess) -> None:
+    answer = ask(
+        api, **{"from": text(START), "to": text(END)}, group_by=["tenant_id", "properties.region"], metric="calls",
+        filter={"properties.region": {"eq": "eu"}, "or": [{"tenant_id": {"eq": "tenant-1"}}, {"quantity": {"gte": 0}}]},
+    )  # fmt: skip
+    assert {json.dumps(row["properties"]) for row in answer.json()["data"]} == {'{"region": "eu"}'}
+    wanted = expected(
+        lambda event: event.metric == "calls" and event.offset % 2 == 0
+        and (event.tenant_id == "tenant-1" or event.quantity >= 0),
+        lambda _at: START, "tenant_id", start=START, end=END,
+    )  # fmt: skip
+    assert rows(answer, "tenant_id") == wanted
+
+
+def test_a_filter_never_widens_whose_usage_it_is(api: ApiProcess) -> None:
+    asked = {"from": text(START), "to": text(END), "tenant_id": "tenant-1", "group_by": ["tenant_id"]}
+    either = {"or": [{"tenant_id": {"eq": "tenant-2"}}, {"tenant_id": {"ne": "tenant-2"}}]}
+    found = ask(api, **asked, filter=either).json()["data"]
+    assert {row["tenant_id"] for row in found} == {"tenant-1"}
+    assert ask(api, **asked, filter={"tenant_id": {"eq": "tenant-2"}}).json()["data"] == []
+
+
+def test_another_property_than_a_metric_offers_is_refused_with_those_that_it_does(api: ApiProcess) -> None:
+    refused = api.usage(metric="offering", group_by="properties.size")
+    assert "it offers properties.color, properties.plan" in refused.json()["detail"]
+    assert api.usage(metric="offering", group_by=["properties.plan", "properties.color"]).status_code == 200
+    assert api.usage(metric="calls", group_by="properties.size").status_code == 200
+    assert ask(api, filter={"metric": {"in": ["calls", "storage"]}}, group_by=["properties.size"]).status_code == 200
+
+
+def test_every_row_beside_its_previous_window_also_where_it_has_no_usage_itself(api: ApiProcess) -> None:
+    answer = api.usage(start=text(END), end=text(END + (END - START)), metric="calls", compare="previous")
+    (row,) = answer.json()["data"]
+    whole = next(iter(rows(api.usage(start=text(START), end=text(END), metric="calls")).values()))
+    assert (row["value"], row["count"], row["change_percent"]) == ("0", 0, "-100.0" if whole[1] > 0 else "100.0")
+    previous = row["previous"]
+    assert (previous["from"], previous["to"]) == (text(START), text(END))
+    assert (previous["count"], Decimal(previous["value"])) == whole
+    assert "previous" not in api.usage(start=text(START), end=text(END), metric="calls").json()["data"][0]
+
+
+def test_the_top_and_the_rest_add_up(api: ApiProcess) -> None:
+    query: dict[str, Any] = {"start": text(START), "end": text(END), "metric": "calls"}
+    (whole,) = api.usage(**query).json()["data"]
+    found = api.usage(**query, group_by="tenant_id", top=2, other="true").json()["data"]
+    values = [Decimal(row["value"]) for row in found]
+    assert [row.get("other", False) for row in found] == [False, False, True]
+    assert values[0] >= values[1]
+    assert sum(row["count"] for row in found) == whole["count"]
+    with localcontext() as context:
+        context.prec = 60
+        assert sum(values) == Decimal(whole["value"])
+    least = api.usage(**query, group_by="tenant_id", top=2, order="value").json()["data"]
+    every = rows(api.usage(**query, group_by="tenant_id"), "tenant_id")
+    assert [Decimal(row["value"]) for row in least] == sorted(value for _count, value in every.values())[:2]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        ("{", 400, "invalid_json"),
+        ("[]", 400, "invalid_json"),
+        ('{"from": "now", "colour": 1}', 422, "invalid_request"),
+        ('{"filter": {"and": {}}}', 422, "invalid_request"),
+        ('{"group_by": ["region"]}', 422, "invalid_request"),
+        ('{"limit": 1.5}', 422, "invalid_request"),
+        ('{"\\ud800": 1}', 422, "invalid_request"),
+        ('{"metric": "\\ud800"}', 422, "invalid_request"),
+        ('{"group_by": ["properties.\\ud800"]}', 422, "invalid_request"),
+        ('{"filter": {"\\ud800": {"eq": 1}}}', 422, "invalid_request"),
+        ('{"filter": {"subject": {"\\ud800": 1}}}', 422, "invalid_request"),
+        ('{"filter": {"subject": {"eq": "\\ud800"}}}', 422, "invalid_request"),
+        ('{"timezone": "\\ud800"}', 422, "invalid_request"),
+        ('{"min_offset": "\\ud800"}', 422, "invalid_request"),
+        ('{"metric": "never defined"}', 404, "unknown_metric"),
+    ],
+)
+def test_a_wrong_body_is_a_problem_that_says_what(api: ApiProcess, body: str, status: int, code: str) -> None:
+    answer = api.client.post("/v1/usage/query", content=body)
+    assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
+
+
+def progressed(database: ClickHouseSettings, offset: int) -> None:
+    """Everything before the offset of partition 1 is in."""
+    told = ", ".join(f"('usage.{name}', 1, {offset})" for name in ("accepted", "rejected", "totals"))
+    execute(
+        database, f"INSERT INTO {database.database}.usage_progress (topic, kafka_partition, next_offset) VALUES {told}"
+    )
+
+
+def test_one_reads_what_one_wrote(api: ApiProcess, database: ClickHouseSettings) -> None:
+    progressed(database, 5)
+    assert api.usage(min_offset="1:5").status_code == 200
+    late = api.usage(min_offset="1:5,1:9")
+    assert (late.status_code, late.json()["code"]) == (503, "not_ready")
+    assert "complete up to offset 5, and 9 is asked for" in late.json()["detail"]
+    assert late.headers["retry-after"] == "1"
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(ask, api, min_offset="1:9")
+        progressed(database, 9)
+        assert waiting.result().status_code == 200
+
+
+def test_a_query_beyond_its_limits_says_how_to_narrow_it(database: ClickHouseSettings) -> None:
+    edge = ClickHouseEdge(database, 30)
+    few = ApiSettings(key=SecretStr("k"), query_max_rows=10)
+    service = SimpleNamespace(catalog=Catalog(), clickhouse=edge, settings=few)
+    with pytest.raises(Problem) as refused:
+        asyncio.run(usage_of(service, UsageQuery(START, END, group_by=("subject",)), END))  # type: ignore[arg-type]
+    edge.close()
+    assert (refused.value.status, refused.value.code) == (422, "query_too_large")
+    assert "ask for a shorter range" in refused.value.detail
+
+
 @pytest.mark.parametrize("name", ["'; DROP TABLE usage_totals; --", "\\", "{start:UInt32}", "%s", "\x00", "名'\""])
 def test_names_are_values_and_never_sql(api: ApiProcess, name: str) -> None:
     answer = api.usage(tenant_id=name, start=text(START), end=text(END))
     assert answer.status_code == 200, answer.text
     assert answer.json()["data"] == []
+    query = {"start": text(START), "end": text(END), "metric": "calls"}
+    assert api.usage(**query, subject=name).json()["data"] == []
+    (row,) = api.usage(**query, group_by="properties." + name).json()["data"]
+    assert row["properties"] == {name: None}
+    assert api.usage(**query, filter=json.dumps({"properties." + name: {"eq": name}})).json()["data"] == []
 
 
 def test_without_clickhouse_it_is_a_503_and_comes_back(clickhouse_server: ClickHouseServer, api: ApiProcess) -> None:
