@@ -20,6 +20,7 @@ from tests.benchmarks.cluster import ROOT, Bench, EndedError
 from tests.benchmarks.measure import machine
 from tests.benchmarks.parts import (
     end_to_end,
+    export,
     faust,
     freshness,
     ingest,
@@ -58,6 +59,7 @@ PARTS: Mapping[str, Callable[[Bench, Sizes], Result]] = {
     "freshness": freshness.run,
     "webhook": webhook.run,
     "quota": quota.run,
+    "export": export.run,
     "reports": reports.run,
 }
 

@@ -23,6 +23,7 @@ TITLES: Mapping[str, str] = {
     "freshness": "Freshness",
     "webhook": "Alerts",
     "quota": "Quota checks",
+    "export": "Exports",
     "reports": "Usage over HTTP",
 }
 
@@ -52,6 +53,7 @@ _WHAT: Mapping[str, str] = {
     "freshness": "An app that tracks 5,000 events a second, through the same processes.",
     "webhook": "The same, and the notifier beside it; ten times a second an event crosses a threshold of its tenant.",
     "quota": "The API's quota checks, with 10,000 quotas, thresholds and counters in memory.",
+    "export": "All events as one file in each format, and the API's memory meanwhile beside that of a small file.",
     "ingest": "`POST /v1/events` of one API process: each request is answered once Kafka holds its events.",
     "reports": "`GET /v1/usage` over five weeks of events in ClickHouse, while stream worker and sink take in more.",
 }
