@@ -66,7 +66,7 @@ def test_a_body_names_every_field_and_its_example_can_be_read(paths: dict[str, A
 @pytest.mark.parametrize("kind", KINDS)
 def test_problems_are_of_their_form(paths: dict[str, Any], kind: str) -> None:
     for (path, method), operation in operations(paths, kind).items():
-        assert operation["security"] == [{"ApiKey": []}], path
+        assert operation["security"] == [{"Bearer": []}], path
         assert {"401"} <= operation["responses"].keys()
         assert method == "get" or {"404", "503"} <= operation["responses"].keys()
         for status, answer in operation["responses"].items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -9,6 +10,7 @@ import pytest
 from fastapi import FastAPI
 from pydantic import SecretStr
 
+from meterline_api.access.routes import guarded
 from meterline_api.app import create_app
 from meterline_api.cloudevents import read_cloudevents
 from meterline_api.models import AcceptedModel, ProblemModel, UsageAnswer
@@ -28,41 +30,29 @@ def document(app: FastAPI) -> dict[str, Any]:
     return app.openapi()
 
 
-def test_every_path_is_described(document: dict[str, Any]) -> None:
-    assert set(document["paths"]) == {
-        "/v1/events",
-        "/v1/usage",
-        "/v1/usage/aggregate",
-        "/v1/metrics",
-        "/v1/metrics/{key}",
-        "/v1/quotas",
-        "/v1/quotas/check",
-        "/v1/quotas/{id}",
-        "/v1/thresholds",
-        "/v1/thresholds/{id}",
-        "/v1/tenants",
-        "/v1/tenants/{id}",
-        "/v1/webhooks",
-        "/v1/webhooks/{id}",
-        "/v1/notifications",
-        "/v1/notifications/{id}",
-        "/v1/notifications/{id}/resend",
-        "/api/metering/{name}",
-        "/health",
-        "/health/live",
-        "/health/ready",
-        "/metrics",
-    }
+def test_every_operation_is_described(app: FastAPI, document: dict[str, Any]) -> None:
+    ids = []
+    tags = {tag["name"] for tag in document["tags"]}
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            where = f"{method} {path}"
+            ids.append(operation["operationId"])
+            assert operation["summary"], where
+            assert operation["description"], where
+            assert operation["tags"], where
+            assert set(operation["tags"]) <= tags, where
+    assert len(ids) == len(set(ids))
+    assert all(re.fullmatch("[a-z][a-z0-9_]*", id) for id in ids), ids
+
+
+def test_a_key_is_required_wherever_it_is(app: FastAPI, document: dict[str, Any]) -> None:
+    guarded_paths = {str(each.route.path_format) for each in guarded(app)}
     for path, operations in document["paths"].items():
         for operation in operations.values():
-            assert operation["summary"], path
-            assert operation["description"], path
-
-
-@pytest.mark.parametrize(("path", "method"), [("/v1/events", "post"), ("/v1/usage", "get")])
-def test_the_key_is_required_where_it_is(document: dict[str, Any], path: str, method: str) -> None:
-    assert document["paths"][path][method]["security"] == [{"ApiKey": []}]
-    assert document["components"]["securitySchemes"]["ApiKey"]["scheme"] == "bearer"
+            assert operation.get("security") == ([{"Bearer": []}] if path in guarded_paths else None), path
+            refusals = {"401", "403", "429"} & set(operation["responses"])
+            assert len(refusals) == (3 if path in guarded_paths else 0), path
+    assert document["components"]["securitySchemes"]["Bearer"]["scheme"] == "bearer"
 
 
 def test_examples_of_requests_can_be_read(document: dict[str, Any]) -> None:

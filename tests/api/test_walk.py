@@ -74,7 +74,11 @@ IDS = {
     "/v1/metrics/{key}": "quiet-metric",
     "/v1/events/{id}": "quiet-event",
 }
-BY_NAME = {**dict.fromkeys(TENANT_NAMES, FOREIGN), "metric": "calls", "slug": "calls", "key": "calls"}
+BY_NAME = {
+    **dict.fromkeys(TENANT_NAMES, FOREIGN),
+    **dict.fromkeys(("metric", "key", "meter_id_or_slug"), "calls"),
+    "group_by_key": "color",
+}
 
 
 class Call(NamedTuple):
@@ -85,6 +89,7 @@ class Call(NamedTuple):
     path: str
     query: dict[str, str]
     body: Any
+    media_type: str
     rights: frozenset[Right]
     names_foreign: bool
 
@@ -101,6 +106,8 @@ class Walked:
 
     def send(self, key: str | None, call: Call, **headers: str) -> httpx.Response:
         given = {"Authorization": f"Bearer {key}"} if key is not None else {}
+        if call.body is not None:
+            given["Content-Type"] = call.media_type
         return httpx.request(
             call.method,
             self.api.client.base_url.join(call.path),
@@ -108,7 +115,7 @@ class Walked:
             headers={**given, **headers},
             trust_env=False,
             timeout=60,
-            **({"json": call.body} if call.body is not None else {}),
+            content=None if call.body is None else json.dumps(call.body),
         )
 
 
@@ -158,7 +165,9 @@ def plant(settings: ClickHouseSettings) -> None:
         event = {**EVENT, "tenant_id": tenant, "id": f"{name}-event", "quantity": quantity, "kafka_offset": n}
         more = {"subject": word, "source": word, "properties": {"color": word}}
         edge.insert("usage_events_raw", json.dumps({**event, **more}).encode())
-        edge.insert("usage_events_raw", json.dumps({**event, **more, "id": f"{name}-late", "late": 1, "quantity": "0"}).encode())
+        edge.insert(
+            "usage_events_raw", json.dumps({**event, **more, "id": f"{name}-late", "late": 1, "quantity": "0"}).encode()
+        )
         hour = {"hour": NOW.strftime("%Y-%m-%d %H:00:00"), "version": 1, "count": 1}
         folds = dict.fromkeys(("sum", "min", "max", "last"), quantity)
         last = {"last_timestamp": EVENT["timestamp"], "last_id": f"{name}-event"}
@@ -190,11 +199,14 @@ def calls(app: FastAPI) -> Iterator[Call]:
                     for one in parameters
                     if one["in"] == "query" and one.get("required")
                 }
-                body = body_of(operation)
-                named = names or bool(query)
-                yield Call(method, template, path, {**required, **query}, replaced(body), each.rights, named)
+                body, media_type = body_of(operation)
+                # elsewhere a subject is a user of a tenant
+                named = names or bool(query.keys() - {"subject"}) or (bool(query) and "/api/v1/" in template)
+                yield Call(
+                    method, template, path, {**required, **query}, replaced(body), media_type, each.rights, named
+                )
                 if query and not required.keys() & TENANT_NAMES:
-                    yield Call(method, template, path, required, body, each.rights, names)
+                    yield Call(method, template, path, required, body, media_type, each.rights, names)
 
 
 def paths_of(template: str, parameters: list[dict[str, Any]]) -> Iterator[tuple[str, bool]]:
@@ -216,17 +228,13 @@ def paths_of(template: str, parameters: list[dict[str, Any]]) -> Iterator[tuple[
     yield path, any(one["name"] in TENANT_NAMES for one in named) or template == "/v1/tenants/{id}"
 
 
-def body_of(operation: dict[str, Any]) -> Any:
-    """The first example of a body, or None."""
-    for content in operation.get("requestBody", {}).get("content", {}).values():
-        if "example" in content:
-            return content["example"]
-        for example in content.get("examples", {}).values():
-            return example["value"]
-        for example in content.get("schema", {}).get("examples", []):
-            return example
-        return {}
-    return None
+def body_of(operation: dict[str, Any]) -> tuple[Any, str]:
+    """The first example of a body, or None, and its media type."""
+    for media_type, content in operation.get("requestBody", {}).get("content", {}).items():
+        examples = [example["value"] for example in content.get("examples", {}).values()]
+        examples += content.get("schema", {}).get("examples", [])
+        return content.get("example", examples[0] if examples else {}), media_type
+    return None, ""
 
 
 def replaced(body: Any) -> Any:
@@ -294,7 +302,8 @@ def test_a_cursor_of_somebody_else_opens_nothing(app: FastAPI, walked: Walked) -
         if call.method != "GET" or call.names_foreign:
             continue
         first = walked.api.client.get(call.path, params={**call.query, "limit": 1})
-        cursor = first.json().get("next_cursor") if "json" in first.headers.get("content-type", "") else None
+        body = first.json() if "json" in first.headers.get("content-type", "") else None
+        cursor = body.get("next_cursor") if isinstance(body, dict) else None
         if cursor is None:
             continue
         tried += 1
