@@ -20,3 +20,22 @@ EVENTS = Counter(
 )
 LAG = Gauge("meterline_api_group_lag", "Records that a consumer group has not committed yet.", ["group"])
 READY = Gauge("meterline_api_ready", "1 while events are taken, else 0.")
+STORAGE_READINGS = Counter(
+    "meterline_api_storage_readings",
+    "Tenants whose storage was looked at, by outcome: measured (a reading was counted), or failed.",
+    ["outcome"],
+)
+STORAGE_RUNS = Counter(
+    "meterline_api_storage_runs",
+    "Scheduled measures of storage, by outcome: done, partial (some tenants failed), or failed (all is tried again).",
+    ["outcome"],
+)
+STORAGE_BYTES = Gauge("meterline_api_storage_bytes", "What all tenants stored at the last measure.")
+STORAGE_LAST = Gauge(
+    "meterline_api_storage_last_seconds", "For which instant storage was last measured on schedule, since 1970."
+)
+CALLS = Counter(
+    "meterline_api_tracked_calls", "Requests of callers that were counted as their usage, or lost.", ["outcome"]
+)
+RECORDS = Gauge("meterline_usage_records", "Usage events that count, since the installation began.")
+TENANTS = Gauge("meterline_active_tenants", "Tenants with usage in this month (UTC).")

@@ -43,7 +43,7 @@ class Outermost:
         try:
             await self._app(scope, receive, watched)
         except Exception as error:
-            log.error("internal error at %s %s: %s", scope["method"], scope["path"], _where(error))
+            log.error("internal error at %s %s: %s", scope["method"], scope["path"], where(error))
             if status:
                 raise
             problem = Problem(
@@ -57,7 +57,7 @@ class Outermost:
             metrics.SECONDS.labels(path).observe(time.perf_counter() - started)
 
 
-def _where(error: Exception) -> str:
+def where(error: Exception) -> str:
     """An exception on one line: what, and the last three places."""
     places = []
     trace = error.__traceback__

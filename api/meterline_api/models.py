@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from meterline_api.windows import Window
 from meterline_schemas.catalog import Aggregation
 from meterline_schemas.catalog.entry import AnyCase
 from meterline_schemas.event import MAX_ID, MAX_PROPERTIES
@@ -71,7 +72,9 @@ class EventStatusModel(BaseModel):
         "was not sent. unknown: send it again as it is."
     )
     id: str | None = Field(None, description="The id that it goes by.")
-    reason: Reason | Literal["quota_exceeded", "permission_denied"] | None = Field(None, description="Why it is invalid or refused.")
+    reason: Reason | Literal["quota_exceeded", "permission_denied"] | None = Field(
+        None, description="Why it is invalid or refused."
+    )
     detail: str | None = Field(None, description="The same for people.")
 
 
@@ -105,6 +108,15 @@ class ProblemModel(BaseModel):
     errors: list[FieldProblem] | None = Field(None, description="Of invalid_request, one for each parameter.")
 
 
+class UsagePrevious(BaseModel):
+    """The same numbers over the window before."""
+
+    start: AwareDatetime = Field(serialization_alias="from")
+    end: AwareDatetime = Field(serialization_alias="to")
+    value: str
+    count: int
+
+
 class UsageRow(BaseModel):
     """Usage of one metric in `[from, to)`, of the group that the other members name."""
 
@@ -128,6 +140,17 @@ class UsageRow(BaseModel):
     tenant_id: str | None = Field(None, description="Where grouped by it.")
     subject: str | None = Field(None, description="Where grouped by it; empty for events without one.")
     source: str | None = Field(None, description="Where grouped by it; empty for events without one.")
+    properties: dict[str, str | None] | None = Field(
+        None, description="Where grouped by properties: the value of each, null for events without it."
+    )
+    previous: UsagePrevious | None = Field(None, description="With `compare=previous`.")
+    change_percent: str | None = Field(
+        None,
+        description="With `compare=previous`: by how much `value` is above the previous, one decimal; null from 0.",
+    )
+    other: bool | None = Field(
+        None, description="With `other=true`: the row is what the rows beside the top add up to."
+    )
 
 
 class UsageAnswer(BaseModel):
@@ -135,7 +158,8 @@ class UsageAnswer(BaseModel):
 
     start: AwareDatetime = Field(serialization_alias="from")
     end: AwareDatetime = Field(serialization_alias="to")
-    window: Literal["hour", "day", "month"] | None
+    window: Window | None
+    timezone: str | None = Field(None, description="The zone of the windows, where one was asked for.")
     data: list[UsageRow]
     next_cursor: str | None = Field(None, description="Pass it as `cursor` for the rows after these.")
 
@@ -180,6 +204,19 @@ class UsageAggregateAnswer(BaseModel):
     different: int = Field(description="How many of them differ.")
     differences: list[UsageDifference] = Field(description="The first 100 of these, by tenant and metric.")
     notification_id: str = Field(description="Id of the notification usage.aggregated that tells of it.")
+
+
+class LiveAnswer(BaseModel):
+    """The process answers."""
+
+    live: bool
+
+
+class ReadyAnswer(LiveAnswer):
+    """Whether events are taken, and why not."""
+
+    ready: bool
+    problem: str | None
 
 
 class HealthAnswer(BaseModel):

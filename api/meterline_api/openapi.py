@@ -23,8 +23,15 @@ TAGS: Final = [
     {"name": "tenants", "description": "What is known of customers besides their ids."},
     {"name": "notifications", "description": "What was told, to whom, and how that went."},
     {"name": "webhooks", "description": "Where notifications are sent."},
+    {"name": "storage", "description": "How much tenants store, measured."},
     {"name": "access", "description": "API keys and who one is."},
     {"name": "audit", "description": "Who changed or read what."},
+    {"name": "openmeter", "description": "OpenMeter's API, so that its clients work as they are."},
+    {"name": "document 1", "description": "Requirement document 1 in its own forms."},
+    {"name": "document 2", "description": "Requirement document 2 in its own forms."},
+    {"name": "document 3", "description": "Requirement document 3 by the names of its commands and queries."},
+    {"name": "document 4", "description": "Requirement document 4 in its own forms."},
+    {"name": "document 5", "description": "Requirement document 5 in its own forms."},
     {"name": "health", "description": "How the server is."},
 ]
 

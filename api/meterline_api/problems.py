@@ -26,6 +26,7 @@ class Code(StrEnum):
     INVALID_IDEMPOTENCY_KEY = "invalid_idempotency_key"
     INVALID_CURSOR = "invalid_cursor"
     INVALID_RANGE = "invalid_range"
+    QUERY_TOO_LARGE = "query_too_large"
     NO_EVENTS = "no_events"
     TOO_MANY_EVENTS = "too_many_events"
     BODY_TOO_LARGE = "body_too_large"
@@ -43,6 +44,10 @@ class Code(StrEnum):
     KAFKA_UNAVAILABLE = "kafka_unavailable"
     CLICKHOUSE_UNAVAILABLE = "clickhouse_unavailable"
     INTERNAL_ERROR = "internal_error"
+    NOT_IMPLEMENTED = "not_implemented"
+    NOT_ACCEPTABLE = "not_acceptable"
+    EXPORT_CHANGED = "export_changed"
+    RANGE_NOT_SATISFIABLE = "range_not_satisfiable"
 
 
 class Problem(Exception):

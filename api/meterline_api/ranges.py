@@ -28,8 +28,8 @@ def range_of(
     if not _FIRST < last <= _LAST:
         raise _out_of_range()
     first = Calendar(Period.MONTHLY, zone).bounds(last - timedelta(seconds=1))[0] if start is None else _utc(start)
-    for name, instant in (("from", first), ("to", last)):
-        if instant.second or instant.microsecond or (instant.minute and not minutes and start is not None):
+    for name, instant in [("from", first)] * (start is not None) + [("to", last)] * (end is not None):
+        if instant.second or instant.microsecond or (instant.minute and not minutes):
             whole = instant.replace(minute=instant.minute if minutes else 0, second=0, microsecond=0)
             raise _refused(
                 f"{name} must be a whole minute, such as {whole:%Y-%m-%dT%H:%M:%SZ}"

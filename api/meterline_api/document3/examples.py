@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from meterline_api.documents import ErrorModel
+from meterline_api.documents import error_answer
 from meterline_api.problems import Code
 
 _EXAMPLES: Final[dict[str, dict[str, Any]]] = {
@@ -47,32 +47,33 @@ CALL: Final[dict[str, Any]] = {
 }
 
 
-def _error(description: str, code: Code, message: str, **details: Any) -> dict[str, Any]:
-    example = {"error": {"code": code, "message": message, "details": details}}
-    return {"model": ErrorModel, "description": description, "content": {"application/json": {"example": example}}}
-
-
 _FILES: Final = {form: {"schema": {"type": "string"}} for form in ("application/x-ndjson", "text/csv")}
 
 ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
     200: {"description": "What was asked for; usage.export is a file.", "content": _FILES},
-    405: _error("It changes something: send it with POST.", Code.METHOD_NOT_ALLOWED, "usage.record changes something"),
-    413: _error("The body is too large.", Code.BODY_TOO_LARGE, "a request may have 8388608 bytes"),
-    400: _error("The body cannot be read, or no event can count.", Code.INVALID_JSON, "the body is no JSON"),
-    401: _error("No API key, or a wrong one.", Code.UNAUTHORIZED, "send the API key as Authorization: Bearer <key>"),
-    403: _error("No more may be used: a threshold with action block is reached.", Code.QUOTA_EXCEEDED, "used 10 of 10"),
-    404: _error("There is none.", Code.NOT_FOUND, "there is no metric 'api_calls'"),
-    409: _error(
+    405: error_answer(
+        "It changes something: send it with POST.", Code.METHOD_NOT_ALLOWED, "usage.record changes something"
+    ),
+    413: error_answer("The body is too large.", Code.BODY_TOO_LARGE, "a request may have 8388608 bytes"),
+    400: error_answer("The body cannot be read, or no event can count.", Code.INVALID_JSON, "the body is no JSON"),
+    401: error_answer(
+        "No API key, or a wrong one.", Code.UNAUTHORIZED, "send the API key as Authorization: Bearer <key>"
+    ),
+    403: error_answer(
+        "No more may be used: a threshold with action block is reached.", Code.QUOTA_EXCEEDED, "used 10 of 10"
+    ),
+    404: error_answer("There is none.", Code.NOT_FOUND, "there is no metric 'api_calls'"),
+    409: error_answer(
         "It contradicts what is there. Nothing was changed.",
         Code.CONFLICT,
         "key: metric 'api_calls' is defined already; update it instead",
         errors=[{"field": "key", "detail": "metric 'api_calls' is defined already; update it instead"}],
     ),
-    422: _error(
+    422: error_answer(
         "Fields are wrong: each is named. Nothing was changed.",
         Code.INVALID_REQUEST,
         "subjectType: is missing",
         errors=[{"field": "subjectType", "detail": "is missing"}],
     ),
-    503: _error("Kafka or ClickHouse does not answer.", Code.KAFKA_UNAVAILABLE, "Kafka does not answer"),
+    503: error_answer("Kafka or ClickHouse does not answer.", Code.KAFKA_UNAVAILABLE, "Kafka does not answer"),
 }

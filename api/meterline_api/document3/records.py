@@ -15,7 +15,7 @@ from msgspec import Meta, Struct
 
 from meterline_api.bodies import read_body
 from meterline_api.document3 import forms
-from meterline_api.documents import answer
+from meterline_api.documents import answer, read_form
 from meterline_api.door import Admitted
 from meterline_api.numbers import number
 from meterline_api.problems import Code, Problem
@@ -52,10 +52,7 @@ _batch: Final = msgspec.json.Decoder(Batch)
 async def record(request: Request) -> Response:
     service: Service = request.app.state.service
     key = idempotency_key(request) or str(uuid.uuid4())
-    body = await read_body(request, service.settings.max_body_bytes)
-    found = read_one(_recording, body)
-    if isinstance(found, InvalidLine) and found.reason == Reason.INVALID_JSON:
-        raise _unreadable(found.detail)
+    found = await read_form(request, _recording)
     (verdict,) = verdicts = admit(request, [_submission(found)], key)
     await take(service, verdicts)
     assert isinstance(verdict, Admitted)  # noqa: S101 - all others were raised

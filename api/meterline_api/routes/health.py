@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -9,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from meterline_api import metrics
-from meterline_api.models import HealthAnswer
+from meterline_api.models import HealthAnswer, LiveAnswer, ReadyAnswer
 from meterline_api.service import Service
 
 router = APIRouter(tags=["health"])
@@ -17,6 +18,7 @@ router = APIRouter(tags=["health"])
 _UNWELL: dict[int | str, dict[str, Any]] = {
     503: {"model": HealthAnswer, "description": "Something is wrong: it says what."}
 }
+_NOT_READY: dict[int | str, dict[str, Any]] = {503: {"model": ReadyAnswer, "description": "Events are not taken."}}
 
 
 @router.get("/health", response_model=HealthAnswer, responses=_UNWELL, summary="How everything is")
@@ -40,13 +42,13 @@ async def health(request: Request) -> Response:
     return _answer(body, ok=progressing and not kafka and not clickhouse)
 
 
-@router.get("/health/live", response_model=HealthAnswer, summary="Whether the process runs")
+@router.get("/health/live", response_model=LiveAnswer, summary="Whether the process runs")
 async def live() -> Response:
     """200 while the process answers: restart it where it does not."""
     return _answer({"live": True}, ok=True)
 
 
-@router.get("/health/ready", response_model=HealthAnswer, responses=_UNWELL, summary="Whether events are taken")
+@router.get("/health/ready", response_model=ReadyAnswer, responses=_NOT_READY, summary="Whether events are taken")
 async def ready(request: Request) -> Response:
     """200 while Kafka can be reached: send it requests. ClickHouse may be away, which only `/v1/usage` needs."""
     trouble = request.app.state.service.trouble()
@@ -58,6 +60,7 @@ async def ready(request: Request) -> Response:
 async def prometheus(request: Request) -> Response:
     """Metrics in Prometheus' text format."""
     metrics.READY.set(0 if request.app.state.service.trouble() else 1)
+    await request.app.state.census.look(datetime.now(UTC))
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
 

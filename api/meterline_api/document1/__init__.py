@@ -1,0 +1,1 @@
+"""Requirement document 1 (usage metering export) in its own forms."""

@@ -1,0 +1,1 @@
+"""Requirement document 2 (usage-based billing module) in its own forms."""

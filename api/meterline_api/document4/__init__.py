@@ -1,0 +1,1 @@
+"""Requirement document 4 (metered billing service) in its own forms."""

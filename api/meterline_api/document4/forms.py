@@ -1,0 +1,141 @@
+"""The document's UsageSummary, analytics and pricing, and what it sends. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import Meta, Struct
+
+from meterline_api.costs import Cost, change, total
+from meterline_api.document4.names import METRICS
+from meterline_api.instants import iso_seconds
+from meterline_api.numbers import number
+from meterline_schemas.catalog import Metric, Quota
+
+BASE_FEE: Final = Decimal(0)
+NO_PLAN: Final = "baseFee is 0: a base fee is part of a plan, and there are no plans in this version"
+DEFAULT_CURRENCY: Final = "USD"
+
+
+class Tracking(Struct, rename="camel", forbid_unknown_fields=True):
+    """What is tracked of the metric that the path names. Without ``timestamp`` it is now."""
+
+    quantity: msgspec.Raw = msgspec.Raw(b"1")
+    metadata: msgspec.Raw = msgspec.Raw()
+    timestamp: Annotated[datetime, Meta(tz=True)] | None = None
+
+
+read_tracking: Final[Callable[[bytes], Tracking]] = msgspec.json.Decoder(Tracking).decode
+
+
+@dataclass(frozen=True)
+class Line:
+    """What was used of a metric. Of a gauge ``count`` is its mean level, and its cost that of its unit x months."""
+
+    count: Decimal
+    unit: str
+    cost: Cost
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A company's usage of ``[start, end)``; a line for each of ``METRICS``."""
+
+    company: str
+    start: datetime
+    end: datetime
+    lines: Mapping[str, Line]
+
+    @property
+    def usage_cost(self) -> Decimal:
+        return total(line.cost.amount or Decimal(0) for line in self.lines.values())
+
+    @property
+    def total_cost(self) -> Decimal:
+        return total((self.usage_cost, BASE_FEE))
+
+    @property
+    def currencies(self) -> set[str]:
+        return {line.cost.currency for line in self.lines.values() if line.cost.currency is not None}
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader of the costs must know."""
+        unpriced = [METRICS[metric].plural for metric, line in self.lines.items() if line.cost.rate is None]
+        found = [NO_PLAN]
+        if unpriced:
+            found.append(f"no price for {', '.join(unpriced)}: give a quota of the metric a price_per_unit")
+        return found
+
+
+def summary(found: Summary) -> dict[str, Any]:
+    whole = number(found.total_cost)
+    return {
+        "companyId": found.company,
+        "startDate": iso_seconds(found.start),
+        "endDate": iso_seconds(found.end),
+        "metrics": {
+            METRICS[metric].plural: {
+                "count": number(line.count),
+                "cost": number(line.cost.amount or Decimal(0)),
+                "unit": line.unit,
+            }
+            for metric, line in found.lines.items()
+        },
+        "totalUsageCost": number(found.usage_cost),
+        "baseFee": number(BASE_FEE),
+        "totalCost": whole,
+        "grandTotal": whole,
+        "currency": next(iter(found.currencies), DEFAULT_CURRENCY),
+        "notes": found.notes,
+    }
+
+
+def analytics(current: Summary, last: Summary, at_the_end: Summary) -> dict[str, Any]:
+    """This month against the last one in percent; ``trend.cost`` is of the projected cost, which is a whole month's."""
+    trend = {
+        METRICS[metric].plural: _percent(current.lines[metric].count, last.lines[metric].count) for metric in METRICS
+    }
+    return {
+        "currentMonth": summary(current),
+        "lastMonth": summary(last),
+        "trend": {**trend, "cost": _percent(at_the_end.total_cost, last.total_cost)},
+        "projectedCost": number(at_the_end.total_cost),
+        "currency": next(iter(current.currencies), DEFAULT_CURRENCY),
+    }
+
+
+def pricing(metrics: Mapping[str, Metric], quotas: Mapping[str, Quota | None]) -> dict[str, Any]:
+    """Rates, each of one unit. A metric that is not defined, or has no price, has a null rate."""
+    return {
+        "baseFee": number(BASE_FEE),
+        "notes": [NO_PLAN],
+        "metrics": {
+            named.plural: {
+                "metric": key,
+                "rate": _number(_of(quotas.get(key), "price_per_unit")),
+                "currency": _of(quotas.get(key), "currency"),
+                "included": _number(_of(quotas.get(key), "included")),
+                "unit": metrics[key].unit if key in metrics else "",
+                "description": named.description,
+            }
+            for key, named in METRICS.items()
+        },
+    }
+
+
+def _of(quota: Quota | None, field: str) -> Any:
+    return None if quota is None else getattr(quota, field)
+
+
+def _percent(now: Decimal, before: Decimal) -> Any:
+    return _number(change(now, before))
+
+
+def _number(value: Decimal | None) -> Any:
+    return None if value is None else number(value)

@@ -1,0 +1,1 @@
+"""Requirement document 5 (usage reporting API) in its own forms."""

@@ -1,0 +1,245 @@
+"""``/api/billing``: requirement document 4's endpoints, in its forms."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from http import HTTPStatus
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Path, Query, Request, Response
+
+from meterline_api.access.guard import caller, needs, refuse_unseen
+from meterline_api.access.principal import Right
+from meterline_api.costs import decimal_of, exact_cost
+from meterline_api.document4 import forms, models
+from meterline_api.document4.names import METRICS
+from meterline_api.document4.usage import analytics_of, summary_of
+from meterline_api.documents import (
+    READS,
+    TRACKS,
+    DocumentRoute,
+    answer,
+    errors,
+    hours,
+    iso_instant,
+    json_body,
+    not_implemented,
+    read_form,
+    service_of,
+    unknown_metric,
+    wrong,
+)
+from meterline_api.instants import iso_seconds
+from meterline_api.models import HealthAnswer
+from meterline_api.numbers import number
+from meterline_api.period_usage import is_gauge, month_of
+from meterline_api.problems import Code, Problem
+from meterline_api.routes import health
+from meterline_api.settling import Settling
+from meterline_api.storage.desk import measure_now
+from meterline_api.storage.unit import Unit
+from meterline_api.submissions import Submission
+from meterline_api.tracking import track
+from meterline_schemas.event import MAX_ID
+from meterline_schemas.reading import InvalidLine
+
+router = APIRouter(route_class=DocumentRoute, tags=["document 4"])
+
+_READ: Final = [needs(Right.READ_USAGE)]
+_ADMIN: Final = [needs(Right.ADMINISTER)]
+_DAY: Final = timedelta(days=1)
+Company = Annotated[
+    str | None,
+    Query(min_length=1, max_length=MAX_ID, description="The tenant; a key that stands for one need not name it."),
+]
+Iso = Annotated[str | None, Query(max_length=50)]
+
+
+@router.get(
+    "/api/billing/usage/current",
+    response_model=models.UsageSummaryModel,
+    responses=errors(409, *READS),
+    summary="A company's usage and cost of this month",
+    dependencies=_READ,
+)
+async def get_current_month_usage(request: Request, companyId: Company = None) -> Response:
+    """A UsageSummary of the company's running month. Costs come from the flat prices of its quotas, or of those for all
+    tenants: each line is rounded once. Storage counts its mean level, and costs its GB-months so far.
+    """
+    company, service, now = _company(request, companyId), service_of(request), datetime.now(UTC)
+    start, end = month_of(service.catalog.book, company, now)
+    return answer(forms.summary(await summary_of(service, company, start, end, now)))
+
+
+@router.get(
+    "/api/billing/usage/range",
+    response_model=models.UsageSummaryModel,
+    responses=errors(409, *READS),
+    summary="A company's usage and cost of a range",
+    dependencies=_READ,
+)
+async def get_usage_in_range(
+    request: Request, startDate: Iso = None, endDate: Iso = None, companyId: Company = None
+) -> Response:
+    """A UsageSummary of a range of ISO 8601 dates or whole hours, in UTC. An `endDate` without a time is a day that
+    belongs to the range; with one it is not included. By default it is this month.
+    """
+    company, now = _company(request, companyId), datetime.now(UTC)
+    start = None if startDate is None else iso_instant(startDate, "startDate")[0]
+    end = None if endDate is None else _end(endDate)
+    first, last = hours(start, end, now, ("startDate", "endDate"))
+    return answer(forms.summary(await summary_of(service_of(request), company, first, last, now)))
+
+
+@router.get(
+    "/api/billing/analytics",
+    response_model=models.AnalyticsModel,
+    responses=errors(409, *READS),
+    summary="This month against the last one, and what it will cost",
+    dependencies=_READ,
+)
+async def get_usage_analytics(request: Request, companyId: Company = None) -> Response:
+    """`trend` is this month so far against the whole month before, in percent, for each metric; `trend.cost` is the
+    projected cost against the last month's. The projection is linear to the real end of the month.
+    """
+    company, now = _company(request, companyId), datetime.now(UTC)
+    return answer(forms.analytics(*await analytics_of(service_of(request), company, now)))
+
+
+@router.post(
+    "/api/billing/track/{metric}",
+    response_model=models.CompanyTrackedModel,
+    responses=errors(*TRACKS),
+    openapi_extra=json_body(models.TRACKING_SCHEMA, example=models.TRACKING_EXAMPLE),
+    summary="Track usage of a company",
+    dependencies=[needs(Right.WRITE_EVENTS)],
+)
+async def track_company_usage(
+    request: Request,
+    metric: Annotated[str, Path(json_schema_extra={"enum": [*METRICS]})],
+    companyId: Company = None,
+) -> Response:
+    """Track `order`, `invoice`, `storage`, `api_call` or `ai_job`. The body is JSON under any `Content-Type`, since
+    `curl -d` names another. `metadata` becomes the event's properties; `cost` is exact, so that 0.00001 is not 0.
+    """
+    if metric not in METRICS:
+        raise unknown_metric(metric, f"metrics of this path are {', '.join(METRICS)}")
+    body = await read_form(request, forms.read_tracking)
+    company, service = _company(request, companyId), service_of(request)
+    found = service.catalog.metric(metric)
+    if found is None and service.catalog.partitions:
+        raise unknown_metric(metric, "define it: meterline catalog apply --defaults orders")
+    submission: Submission | InvalidLine = (
+        body
+        if isinstance(body, InvalidLine)
+        else Submission(company, metric, body.quantity, None, body.timestamp, properties=body.metadata)
+    )
+    (tracked,) = await track(request, [submission])
+    quota = service.catalog.book.quota(company, metric)
+    price = None if quota is None or is_gauge(found) else quota.price_per_unit
+    return answer(
+        {
+            "success": True,
+            "usageId": tracked.id,
+            "companyId": company,
+            "metric": metric,
+            "quantity": tracked.number,
+            "cost": None if price is None else number(exact_cost(price, Decimal(tracked.quantity))),
+            "timestamp": iso_seconds(tracked.timestamp),
+            "metadata": tracked.properties,
+        }
+    )
+
+
+@router.get(
+    "/api/billing/pricing",
+    response_model=models.PricingModel,
+    responses=errors(),
+    summary="What usage costs",
+    dependencies=[needs(Right.READ_CATALOG)],
+)
+async def get_pricing(request: Request, companyId: Company = None) -> Response:
+    """The rate of each metric: a company's own where it has one, else the one for all."""
+    company = companyId or caller(request).only_tenant or ""
+    if company:
+        refuse_unseen(request, company)
+    book = service_of(request).catalog.book
+    return answer(forms.pricing(book.metrics, {key: book.quota(company, key) for key in METRICS}))
+
+
+@router.post(
+    "/api/billing/calculate-storage",
+    response_model=models.StorageModel,
+    responses=errors(409, 503),
+    summary="Measure what a company stores",
+    dependencies=_ADMIN,
+)
+async def calculate_storage(request: Request, companyId: Company = None) -> Response:
+    """Measure it now and count it as a reading. `cost` is what storing so much costs for a whole month."""
+    company = _company(request, companyId)
+    measured = await measure_now(request.app.state.storage, tenants=[company])
+    if measured.errors:
+        why = f"the storage of {company!r} was not measured: {measured.errors[0].why}"
+        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, Code.NOT_READY, why, headers={"Retry-After": "5"})
+    settling: Settling = request.app.state.settling
+    await settling.wait()
+    found = next((reading for reading in measured.tenants if reading.tenant_id == company), None)
+    quantity, size = (Decimal(found.quantity), found.bytes) if found is not None else (Decimal(0), 0)
+    in_bytes = measured.unit is Unit.BYTE
+    quota = service_of(request).catalog.book.quota(company, measured.metric)
+    price = None if quota is None else quota.price_per_unit
+    return answer(
+        {
+            "companyId": company,
+            "metric": measured.metric,
+            "gb": number(decimal_of(size) if in_bytes else quantity),
+            "unit": "GB" if in_bytes else str(measured.unit),
+            "cost": None if price is None else number(exact_cost(price, quantity)),
+            "currency": None if quota is None else quota.currency,
+            "measuredAt": iso_seconds(measured.at),
+        }
+    )
+
+
+@router.post(
+    "/api/billing/report-to-stripe",
+    responses=errors(501),
+    summary="Report usage to Stripe",
+    dependencies=_ADMIN,
+)
+async def report_to_stripe(request: Request) -> models.StripeReportModel:
+    """Administrators only. **501** in this version: reporting to Stripe comes with billing."""
+    raise not_implemented("reporting to Stripe comes with billing, which is not part of this version")
+
+
+@router.get(
+    "/api/billing/health",
+    response_model=HealthAnswer,
+    responses={503: {"model": HealthAnswer, "description": "Something is wrong: it says what."}},
+    summary="How everything is",
+)
+async def get_billing_health(request: Request) -> Response:
+    """The same as `GET /health`."""
+    return await health.health(request)
+
+
+def _company(request: Request, named: str | None) -> str:
+    """The company that a request is about.
+
+    Raises:
+        Problem: 422, it is not named by a caller who stands for several; 403.
+    """
+    company = named or caller(request).only_tenant
+    if company is None:
+        raise wrong("companyId", "is missing: this key or token does not stand for one company")
+    refuse_unseen(request, company)
+    return company
+
+
+def _end(text: str) -> datetime:
+    at, is_date = iso_instant(text, "endDate")
+    try:
+        return at + _DAY if is_date else at
+    except OverflowError:
+        return at

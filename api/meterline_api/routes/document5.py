@@ -1,0 +1,153 @@
+"""``/usage/report`` and ``/billing``: requirement document 5's endpoints, in its forms.
+
+Its ``/health`` and ``/metrics`` are those of every installation.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from http import HTTPStatus
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Path, Query, Request, Response
+
+from meterline_api.access.guard import caller, denied, needs, refuse_unseen
+from meterline_api.access.principal import Right
+from meterline_api.costs import cost_of
+from meterline_api.document5 import forms, models
+from meterline_api.documents import (
+    READS,
+    TRACKS,
+    DocumentRoute,
+    answer,
+    errors,
+    find_metric,
+    hours,
+    iso_instant,
+    json_body,
+    read_form,
+    service_of,
+    wrong,
+)
+from meterline_api.period_usage import PAGE, rows_of, used
+from meterline_api.problems import Code, Problem
+from meterline_api.queries import UsageQuery, Window
+from meterline_api.reporting import record_report
+from meterline_api.submissions import Submission
+from meterline_api.tracking import track
+from meterline_schemas.event import MAX_ID
+from meterline_schemas.reading import InvalidLine
+
+router = APIRouter(route_class=DocumentRoute, tags=["document 5"])
+
+_READ: Final = [needs(Right.READ_USAGE)]
+TenantPath = Annotated[str, Path(max_length=MAX_ID)]
+Start = Annotated[
+    str | None,
+    Query(alias="from", max_length=50, description="Unix seconds or ISO 8601, a whole hour; by default this month's."),
+]
+End = Annotated[str | None, Query(alias="to", max_length=50, description="Not included; by default up to now.")]
+
+
+@router.post(
+    "/usage/report",
+    response_model=models.RecordedModel,
+    responses=errors(*TRACKS),
+    openapi_extra=json_body(models.REPORT_SCHEMA, example=models.REPORT_EXAMPLE),
+    summary="Report usage of a service",
+    dependencies=[needs(Right.WRITE_EVENTS)],
+)
+async def report_usage(request: Request) -> Response:
+    """One usage record of the metric `service.usage_type`, which must be defined; `recorded` once Kafka holds it.
+
+    `timestamp` may lie as far back as `METERLINE_ACCEPT_PAST` says.
+    """
+    body = await read_form(request, forms.read_report)
+    if isinstance(body, InvalidLine):
+        await track(request, [body])  # which refuses it
+        raise AssertionError
+    tenant_id = body.tenant_id or caller(request).only_tenant
+    if tenant_id is None:
+        raise wrong("tenant_id", "is missing: this key or token does not stand for one tenant")
+    at = None if body.timestamp is None else forms.instant(body.timestamp)
+    if body.timestamp is not None and at is None:
+        raise wrong("timestamp", "must be Unix seconds, such as 1640995200")
+    metric = find_metric(service_of(request), tenant_id, forms.metric_of(body.service, body.usage_type))
+    submission = Submission(tenant_id, metric.key, body.quantity, None, at, properties=body.metadata)
+    (tracked,) = await track(request, [submission])
+    return answer(
+        {
+            "id": tracked.id,
+            "status": "recorded",
+            "tenant_id": tenant_id,
+            "quantity": tracked.number,
+            "message": "Usage recorded successfully",
+        }
+    )
+
+
+@router.get(
+    "/billing/invoice/{tenant}",
+    response_model=models.InvoiceModel,
+    responses=errors(409, *READS),
+    summary="An invoice of a tenant's usage",
+    dependencies=_READ,
+)
+async def get_invoice(
+    request: Request,
+    tenant: TenantPath,
+    start: Start = None,
+    end: End = None,
+    currency: Annotated[
+        str | None, Query(pattern="^[A-Z]{3}$", description="Only what has its price in this currency.")
+    ] = None,
+) -> Response:
+    """What usage in `[from, to)` costs under the flat prices of the tenant's quotas, or of those for all: what they
+    include is taken off once, and each item is rounded once. Of the finance role, and of a tenant's own viewers.
+
+    **409**: prices are in several currencies; choose one.
+    """
+    refuse_unseen(request, tenant)
+    principal = caller(request)
+    if principal.tenants is None and not principal.may(Right.MANAGE_FINANCE):
+        raise denied(f"invoices of all tenants need {Right.MANAGE_FINANCE}")
+    service, now = service_of(request), datetime.now(UTC)
+    period = hours(_instant(start, "from"), _instant(end, "to"), now)
+    book = service.catalog.book
+    rows = await used(service, tenant, *period, now)
+    costs = {metric: cost_of(book.quota(tenant, metric), Decimal(row.value)) for metric, row in rows.items()}
+    found = sorted({cost.currency for cost in costs.values() if cost.currency is not None})
+    if currency is None and len(found) > 1:
+        detail = f"prices of {tenant!r} are in {' and '.join(found)}; choose one with currency="
+        raise Problem(HTTPStatus.CONFLICT, Code.CONFLICT, detail)
+    chosen = currency or next(iter(found), forms.DEFAULT_CURRENCY)
+    mine = {metric: cost for metric, cost in costs.items() if cost.currency in (None, chosen)}
+    details = {"filters": {"tenant": tenant, "from": start, "to": end}, "recordCount": len(mine)}
+    await record_report(request, "billing.invoice.generated", "billing", details)
+    return answer(forms.invoice(tenant, period, mine, chosen))
+
+
+@router.get(
+    "/billing/usage/{tenant}",
+    response_model=models.TenantUsageModel,
+    responses=errors(*READS),
+    summary="A tenant's usage by service",
+    dependencies=_READ,
+)
+async def get_tenant_usage(request: Request, tenant: TenantPath, start: Start = None, end: End = None) -> Response:
+    """Usage in `[from, to)` by service and usage type, with that of as long a period before, and of each day."""
+    refuse_unseen(request, tenant)
+    service, now = service_of(request), datetime.now(UTC)
+    first, last = hours(_instant(start, "from"), _instant(end, "to"), now)
+    rows = await used(service, tenant, first, last, now)
+    earliest = max(first - (last - first), datetime(1970, 1, 1, tzinfo=UTC))
+    before = await used(service, tenant, earliest, first, now) if earliest < first else {}
+    days = await rows_of(service, UsageQuery(first, last, Window.DAY, (tenant,), limit=PAGE), now)
+    return answer(forms.usage(tenant, (first, last), rows, before, days))
+
+
+def _instant(text: str | None, field: str) -> datetime | None:
+    if text is None:
+        return None
+    return forms.seconds_of(text) or iso_instant(text, field)[0]
