@@ -32,6 +32,7 @@ SETTINGS: Final = (
     "meterline_sinks",
     "meterline_sinks.notifier",
     "meterline_api",
+    "meterline_api.storage",
 )
 
 FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)

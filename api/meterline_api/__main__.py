@@ -14,27 +14,30 @@ import uvicorn
 
 from meterline_api.app import create_app
 from meterline_api.settings import ApiSettings
+from meterline_api.storage.settings import StorageSettings
 from meterline_schemas.errors import ConfigurationError
 from meterline_schemas.settings import ClickHouseSettings, JudgeSettings, KafkaSettings, load
 
 log = logging.getLogger("meterline_api")
 
 
-def settings_from_environment() -> tuple[ApiSettings, KafkaSettings, ClickHouseSettings, JudgeSettings]:
+def settings_from_environment() -> tuple[
+    ApiSettings, KafkaSettings, ClickHouseSettings, JudgeSettings, StorageSettings
+]:
     """All settings.
 
     Raises:
         ConfigurationError: with one line for each that is wrong, of all kinds.
     """
     problems: list[str] = []
-    for kind in (ApiSettings, KafkaSettings, ClickHouseSettings, JudgeSettings):
+    for kind in (ApiSettings, KafkaSettings, ClickHouseSettings, JudgeSettings, StorageSettings):
         try:
             load(kind)
         except ConfigurationError as error:
             problems += str(error).splitlines()[1:]
     if problems:
         raise ConfigurationError("settings are wrong: " + "; ".join(problem.strip() for problem in problems))
-    return load(ApiSettings), load(KafkaSettings), load(ClickHouseSettings), load(JudgeSettings)
+    return load(ApiSettings), load(KafkaSettings), load(ClickHouseSettings), load(JudgeSettings), load(StorageSettings)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -59,11 +62,12 @@ def main() -> int:
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", force=True
     )
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
-    for name in ("urllib3", "clickhouse_connect"):  # they warn of what is told once, and on one line, elsewhere
+    # they warn of what is told once, and on one line, elsewhere
+    for name in ("urllib3", "clickhouse_connect", "botocore", "boto3", "apscheduler"):
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
-        settings, kafka, clickhouse, judge = settings_from_environment()
-        app = create_app(settings, kafka, clickhouse, judge)
+        settings, kafka, clickhouse, judge, storage = settings_from_environment()
+        app = create_app(settings, kafka, clickhouse, judge, storage)
         listener = listen(settings.host, settings.port)
     except ConfigurationError as error:
         log.critical("%s", error)

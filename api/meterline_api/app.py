@@ -19,26 +19,42 @@ from meterline_api.access.keys import pepper_from
 from meterline_api.access.limiter import Limiter
 from meterline_api.access.tokens import KeySet, Rules, SharedSecret, Tokens
 from meterline_api.announce import Announcer
+from meterline_api.audit_recorder import Recorder
+from meterline_api.calls import Calls
 from meterline_api.catalog import Catalog, Follower
+from meterline_api.census import Census
 from meterline_api.clickhouse import ClickHouse
 from meterline_api.door import Window
 from meterline_api.editor import Editor
+from meterline_api.event_life.desk import Desk as EventDesk
+from meterline_api.event_life.origins import Origins
 from meterline_api.middleware import Outermost
 from meterline_api.models import ProblemModel
 from meterline_api.notifications.running import Notifications
 from meterline_api.offsets import Offsets
 from meterline_api.openapi import TAGS, describe, name_of
+from meterline_api.openmeter.file import read_meters
 from meterline_api.problems import Code, Problem
 from meterline_api.quotas.running import Quotas
 from meterline_api.routes import (
+    audit,
+    document1,
+    document2,
     document3,
+    document4,
+    document5,
+    event_life,
     events,
+    exports,
     health,
     keys,
     metrics,
     notifications,
+    openmeter,
     quota_check,
     quotas,
+    rejected_events,
+    storage,
     tenants,
     thresholds,
     usage,
@@ -46,9 +62,13 @@ from meterline_api.routes import (
 )
 from meterline_api.service import Service
 from meterline_api.settings import ApiSettings
+from meterline_api.settling import Settling
 from meterline_api.standstill import Standstill
+from meterline_api.storage.running import Storage, provider_of
+from meterline_api.storage.settings import StorageSettings
 from meterline_api.watch import Group, Watch
 from meterline_schemas import topics
+from meterline_schemas.audit.log import AuditLog
 from meterline_schemas.catalog import ApiKey
 from meterline_schemas.catalog.store import Store
 from meterline_schemas.kafka_tail import KafkaTail
@@ -58,7 +78,11 @@ _CODES: Mapping[int, Code] = {404: Code.NOT_FOUND, 405: Code.METHOD_NOT_ALLOWED}
 
 
 def create_app(
-    settings: ApiSettings, kafka: KafkaSettings, clickhouse: ClickHouseSettings, judge: JudgeSettings
+    settings: ApiSettings,
+    kafka: KafkaSettings,
+    clickhouse: ClickHouseSettings,
+    judge: JudgeSettings,
+    measuring: StorageSettings | None = None,
 ) -> FastAPI:
     """The application; it reaches for Kafka and ClickHouse when its lifespan begins, and runs without them.
 
@@ -67,6 +91,7 @@ def create_app(
     """
     check(kafka.client())
     tables = ClickHouse(clickhouse, settings.query_timeout)
+    provider = provider_of(measuring) if measuring is not None else None
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -79,22 +104,35 @@ def create_app(
         app.state.service = Service(
             settings, window, kafka.topic(topics.EVENTS), ingest, catalog, tables, watch, counting.desk
         )
-        app.state.editor = Editor(Store(kafka), catalog)
+        app.state.audit_log = AuditLog(kafka)
+        app.state.recorder = Recorder(app.state.audit_log)
+        app.state.editor = Editor(Store(kafka, app.state.audit_log), catalog)
         app.state.announcer = Announcer(kafka)
         telling = Notifications(kafka, tables, catalog)
         app.state.notifications = telling.desk
+        stored = Storage(measuring, provider, app.state.service, lambda: follower.ready)
+        app.state.storage = stored.desk
+        origins = Origins(kafka)
+        app.state.event_life = EventDesk(tables, watch, origins)
+        app.state.census = Census(tables)
+        app.state.settling = Settling(watch.passed_on, settings.read_back)
+        app.state.recorder.start()
         follower.start()
         watch.start()
         counting.start()
         telling.start()
+        stored.start()
         yield
+        stored.stop()
         telling.stop()
         counting.stop()
         watch.stop()
         follower.stop()
         app.state.editor.close()
+        app.state.recorder.stop()
         app.state.announcer.close()
         await ingest.close()
+        origins.close()
         tables.close()
 
     app = FastAPIOffline(
@@ -110,13 +148,17 @@ def create_app(
     )
     root_key = settings.key.get_secret_value().encode()
     app.state.pepper = settings.key_pepper.get_secret_value().encode() or pepper_from(root_key)
+    app.state.openmeter = read_meters(settings.openmeter_meters)
     app.state.limiter = Limiter(settings.caller_limit, settings.tenant_limit, settings.limit_storage)
     app.state.access = Access(
         root_key, app.state.pepper, lambda id: app.state.service.catalog.find(ApiKey, id), _tokens(settings)
     )
     api = (
         events,
+        event_life,
+        rejected_events,
         usage,
+        exports,
         metrics,
         quota_check,
         quotas,
@@ -125,7 +167,14 @@ def create_app(
         webhooks,
         keys,
         notifications,
+        audit,
+        storage,
+        openmeter,
+        document1,
+        document2,
         document3,
+        document4,
+        document5,
         health,
     )
     for part in api:
@@ -133,6 +182,8 @@ def create_app(
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
+    if settings.track_calls:
+        app.add_middleware(Calls, metric=settings.track_calls)
     app.add_middleware(Outermost)
     describe(app)
     return app

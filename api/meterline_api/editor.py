@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
 from meterline_api.catalog import Catalog
+from meterline_schemas.audit.entry import Author
 from meterline_schemas.catalog import Book, Entry
 from meterline_schemas.catalog.store import Store
 
@@ -29,23 +30,25 @@ class Editor:
         self._store = store
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="catalog-change")
 
-    async def put(self, decide: Callable[[Book], Kind]) -> Kind:
+    async def put(self, decide: Callable[[Book], Kind], author: Author) -> Kind:
         """Write the entry that ``decide`` makes of the catalog as it is; the entry with its version and time.
+
+        The audit log names ``author``.
 
         Raises:
             RefusedError: of ``decide``; nothing was written.
             UnavailableError: Kafka does not answer; whether it was written is to be read.
         """
-        return await self._change(decide, deleted=False)
+        return await self._change(decide, author, deleted=False)
 
-    async def delete(self, decide: Callable[[Book], Kind]) -> None:
+    async def delete(self, decide: Callable[[Book], Kind], author: Author) -> None:
         """Remove the entry that ``decide`` returns. Raises what ``put`` raises."""
-        await self._change(decide, deleted=True)
+        await self._change(decide, author, deleted=True)
 
     def close(self) -> None:
         self._thread.shutdown(wait=False, cancel_futures=True)
 
-    async def _change(self, decide: Callable[[Book], Kind], *, deleted: bool) -> Kind:
+    async def _change(self, decide: Callable[[Book], Kind], author: Author, *, deleted: bool) -> Kind:
         decided: list[Kind] = []
 
         def decide_one(book: Book) -> list[tuple[Entry, bool]]:
@@ -53,7 +56,7 @@ class Editor:
             return [(decided[0], deleted)]
 
         loop = asyncio.get_running_loop()
-        (written,) = await loop.run_in_executor(self._thread, self._store.change, decide_one)
+        (written,) = await loop.run_in_executor(self._thread, self._store.change, decide_one, author)
         assert isinstance(written, type(decided[0]))  # noqa: S101 - the store returns what it was given, stamped
         deadline = time.monotonic() + _SEEN_WITHIN
         while not self._shows(written, deleted) and time.monotonic() < deadline:

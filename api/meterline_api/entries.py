@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from meterline_api.access.guard import caller, denied
 from meterline_api.access.visible import may_change, may_read
+from meterline_api.audit import author_of
 from meterline_api.bodies import read_body
 from meterline_api.editor import Editor
 from meterline_api.fields import FieldsError, read_fields
@@ -110,12 +111,14 @@ class Entries(Generic[Kind]):
             return self._allowed(request, book, changes.delete(book, self._kind, identity, has_usage=has_usage))
 
         with problems():
-            await editor_of(request).delete(decide)
+            await editor_of(request).delete(decide, author_of(request))
         return Response(status_code=HTTPStatus.NO_CONTENT)
 
     async def _put(self, request: Request, decide: Decide[Kind]) -> Kind:
         with problems():
-            return await editor_of(request).put(lambda book: self._allowed(request, book, decide(book)))
+            return await editor_of(request).put(
+                lambda book: self._allowed(request, book, decide(book)), author_of(request)
+            )
 
     def _allowed(self, request: Request, book: Book, entry: Kind) -> Kind:
         """The entry, where the caller may change it and what it takes the place of."""

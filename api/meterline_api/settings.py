@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Final, Self
 
 from pydantic import Field, SecretStr, model_validator
@@ -35,10 +36,21 @@ class ApiSettings(BaseSettings):
     jwt_role_claim: Annotated[str, Field(min_length=1)] = "role"
     jwt_tenant_claim: Annotated[str, Field(min_length=1)] = "tenant_id"
     jwt_leeway: Annotated[float, Field(ge=0, le=300, description="by which clocks may differ")] = 30
+    openmeter_meters: Annotated[
+        Path | None, Field(description="a file with meters as OpenMeter defines them, for its clients")
+    ] = None
     max_body_bytes: Annotated[int, Field(ge=1024, description="of a request, compressed and not")] = 8 * 1024 * 1024
     max_events: Annotated[int, Field(ge=1, description="of a request")] = 10_000
+    track_calls: Annotated[
+        str, Field(max_length=128, description="a metric that each request of a tenant's key counts in; empty: none")
+    ] = ""
+    read_back: Annotated[
+        float, Field(ge=0, le=10, description="that a documents' track waits for until its event can be read")
+    ] = 2
     ack_timeout: Annotated[float, Field(gt=0, description="without Kafka's answer an event is unknown after")] = 10
     query_timeout: Annotated[float, Field(gt=0, description="a query is given up after")] = 30
+    query_max_memory: Annotated[int, Field(ge=2**20, description="bytes that a query may need")] = 2_000_000_000
+    query_max_rows: Annotated[int, Field(ge=1, description="that a query may read")] = 1_000_000_000
     stuck_after: Annotated[float, Field(gt=0, description="health fails when offsets stand still for this long")] = 60
     sample_seconds: Annotated[float, Field(gt=0, description="between two looks at Kafka and ClickHouse")] = 5
 

@@ -14,12 +14,13 @@ from meterline_api.clickhouse import ClickHouse
 from meterline_api.offsets import Offsets
 from meterline_api.standstill import Partition, Standstill, lag
 from meterline_schemas.errors import UnavailableError
-from meterline_schemas.topics import ACCEPTED, EVENTS, TOTALS
+from meterline_schemas.topics import ACCEPTED, EVENTS, REJECTED, TOTALS
 
 log = logging.getLogger(__name__)
 
 _LOOK_EVERY: Final = 0.1
-_WAY: Final = (("streams", (EVENTS,)), ("sinks", (ACCEPTED, TOTALS)))  # that events take; names without prefix
+# that events take; names without prefix
+_WAY: Final = (("streams", (EVENTS,)), ("sinks", (ACCEPTED, REJECTED, TOTALS)))
 
 
 @dataclass

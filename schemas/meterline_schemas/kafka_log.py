@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from meterline_schemas.errors import UnavailableError
 from meterline_schemas.kafka_client import Troubles, made
+
+_NOT_YET: Final = {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE}  # of a topic just made
 
 
 class Record(NamedTuple):
@@ -100,13 +102,34 @@ class KafkaLog:
         Raises:
             UnavailableError: the broker did not answer, or does not let the client in.
         """
+        return self.bounds()[0]
+
+    def bounds(self) -> tuple[int, int]:
+        """The first offset that the log still has, and its end for a reader of committed records.
+
+        Raises what ``start_offset`` raises.
+        """
         partition = TopicPartition(self._topic, self._partition)
-        try:
-            low, _high = self._consumer.get_watermark_offsets(partition, timeout=self._timeout)
-        except KafkaException as error:
-            why = self._troubles.last(self._consumer) or error.args[0].str()
-            raise UnavailableError(f"cannot find the start of {self._topic}[{self._partition}]: {why}") from None
-        return int(low)
+        deadline = time.monotonic() + self._timeout
+        while True:
+            try:
+                low, high = self._consumer.get_watermark_offsets(partition, timeout=self._timeout)
+                return int(low), int(high)
+            except KafkaException as error:
+                if error.args[0].code() in _NOT_YET and time.monotonic() < deadline:
+                    time.sleep(0.1)
+                    continue
+                why = self._troubles.last(self._consumer) or error.args[0].str()
+                raise UnavailableError(f"cannot find the start of {self._topic}[{self._partition}]: {why}") from None
+
+    @property
+    def position(self) -> int:
+        """Where the next ``read_to_end`` begins; 0 before the first."""
+        return self._next or 0
+
+    def seek(self, offset: int) -> None:
+        """Let the next ``read_to_end`` begin there."""
+        self._next = offset
 
     def close(self) -> None:
         self._consumer.close()

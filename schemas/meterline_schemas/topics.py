@@ -20,6 +20,7 @@ COUNTERS: Final = "usage.counters"
 BASES: Final = "usage.bases"
 NOTIFICATIONS: Final = "meterline.notifications"
 DELIVERIES: Final = "meterline.deliveries"
+AUDIT: Final = "meterline.audit"
 
 STREAM_GROUP: Final = "meterline-streams"
 SINK_GROUP: Final = "meterline-sinks"
@@ -49,6 +50,11 @@ class Topic:
 
 def _log(days: int, **more: str) -> dict[str, str]:
     return {"cleanup.policy": "delete", "retention.ms": str(days * _DAY_MS), **_common(), **more}
+
+
+def _kept() -> dict[str, str]:
+    """For ever, whatever the broker's defaults are."""
+    return {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1", **_common()}
 
 
 def _compacted(**more: str) -> dict[str, str]:
@@ -89,6 +95,7 @@ TOPICS: Final[tuple[Topic, ...]] = (
     Topic(COUNTERS, "like_events", _compacted()),
     Topic(BASES, "like_events", _compacted(**{"cleanup.policy": "compact,delete", "retention.ms": str(45 * _DAY_MS)})),
     Topic(NOTIFICATIONS, "like_events", _log(45)),
+    Topic(AUDIT, "single", _kept()),
     Topic(
         DELIVERIES,
         "like_events",

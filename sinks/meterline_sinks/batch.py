@@ -1,8 +1,8 @@
 """Which records make which inserts. Pure: values in, values out.
 
 Lines of ``usage.accepted``, ``usage.rejected`` and ``usage.totals`` are rows already, their fields named as the
-columns, so their bytes pass through without being decoded. The few records of ``meterline.notifications`` and
-``meterline.config`` are decoded, each to a row.
+columns, so their bytes pass through without being decoded. The few records of ``meterline.notifications``,
+``meterline.config`` and ``meterline.audit`` are decoded, each to a row.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from meterline_schemas.topics import ACCEPTED, CONFIG, NOTIFICATIONS, PROGRESS_KEY, REJECTED, TOTALS
-from meterline_sinks.rows import UnreadableError, catalog_row, notification_row
+from meterline_schemas.topics import ACCEPTED, AUDIT, CONFIG, NOTIFICATIONS, PROGRESS_KEY, REJECTED, TOTALS
+from meterline_sinks.rows import UnreadableError, audit_row, catalog_row, notification_row
 
 TABLES: Final[Mapping[str, str]] = MappingProxyType(
     {ACCEPTED: "usage_events_raw", REJECTED: "rejected_events", TOTALS: "usage_totals"}
@@ -93,6 +93,8 @@ class Batch:
         try:
             if topic == NOTIFICATIONS:
                 row = None if value is None else notification_row(partition, offset, value)
+            elif topic == AUDIT:
+                row = audit_row(offset, value or b"")
             else:
                 row = catalog_row(offset, key, value)
         except UnreadableError as error:

@@ -1,6 +1,6 @@
-"""Rows of the records that are not rows already: entries of the catalog, and notifications. Pure.
+"""Rows of the records that are not rows already: entries of the catalog and the audit log, notifications. Pure.
 
-What has no place in ClickHouse gives no row: webhooks and API keys hold secrets, and the partition count is no dimension.
+What has no place in ClickHouse gives no row: webhooks and API keys hold secrets, the partition count is no dimension.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
+from meterline_schemas.audit import entry as audit
 from meterline_schemas.catalog import PARTITION_COUNT_KEY, ApiKey, Entry, Metric, Quota, Tenant, Threshold, Webhook
 from meterline_schemas.reading import UNREADABLE
 
@@ -143,6 +144,30 @@ def notification_row(partition: int, offset: int, value: bytes) -> Row:
         "kafka_offset": offset,
     }
     return "notifications", _encode(row)
+
+
+def audit_row(offset: int, value: bytes) -> Row:
+    """The row of a record of ``meterline.audit``.
+
+    Raises:
+        UnreadableError: the record is none.
+    """
+    try:
+        found = audit.decode(value)
+    except ValueError as error:
+        raise UnreadableError(f"it is no entry of the audit log: {_line(error)}") from None
+    if not 0 < found.seq < 1 << 63 or not _is_instant(found.at):
+        raise UnreadableError("it is no entry of the audit log: its number or time cannot be")
+    texts = {name: bytes(getattr(found, name)).decode() for name in ("before", "after", "details")}
+    return "audit_log", _encode({**msgspec.structs.asdict(found), **texts, "kafka_offset": offset})
+
+
+def _is_instant(text: str) -> bool:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return moment.tzinfo is not None and moment.year in _YEARS and audit.instant(moment) == text
 
 
 def _number(raw: msgspec.Raw) -> str | None:

@@ -27,7 +27,7 @@ def test_every_topic_is_made_with_its_partitions_and_settings(installation: Kafk
     settings = cluster.settings([installation.topic(topic.name) for topic in TOPICS])
     for topic in TOPICS:
         name = installation.topic(topic.name)
-        assert found[name].partitions == (1 if topic.name == CONFIG else 3)
+        assert found[name].partitions == (1 if topic.partitioned == "single" else 3)
         for setting, wanted in topic.settings.items():
             assert settings[name][setting] == wanted, (name, setting)
     assert written_down(installation) == 3

@@ -78,7 +78,7 @@ def test_a_commit_that_is_answered_neither_way_is_written_once(
             if code is not None:
                 raise KafkaException(KafkaError(code))
 
-    monkeypatch.setattr("meterline_schemas.catalog.store.Producer", Unsure)
+    monkeypatch.setattr("meterline_schemas.audit.log.Producer", Unsure)
     store = Store(kafka_settings)
     store.change(lambda book: [(changes.create(book, REVIEWS), False)])
     decided = 0

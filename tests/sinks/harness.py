@@ -34,7 +34,7 @@ from tests.sinks.usage import Checkpoint
 
 ACCEPTED, REJECTED, TOTALS = "usage.accepted", "usage.rejected", "usage.totals"
 TOPICS = (ACCEPTED, REJECTED, TOTALS)
-NOTIFICATIONS, CONFIG = "meterline.notifications", "meterline.config"
+NOTIFICATIONS, CONFIG, AUDIT = "meterline.notifications", "meterline.config", "meterline.audit"
 
 
 def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> None:
@@ -55,11 +55,11 @@ class Feed:
         wanted = [
             NewTopic(
                 prefix + name,
-                1 if name == CONFIG else partitions,
+                1 if name in (CONFIG, AUDIT) else partitions,
                 1,
                 config={"message.timestamp.type": "LogAppendTime", "max.message.bytes": "8388608"},
             )
-            for name in (*TOPICS, NOTIFICATIONS, CONFIG)
+            for name in (*TOPICS, NOTIFICATIONS, CONFIG, AUDIT)
         ]
         for created in self.admin.create_topics(wanted).values():
             created.result(30)
@@ -112,7 +112,10 @@ class Feed:
 
     def all_partitions(self) -> list[tuple[str, int]]:
         topics = (*TOPICS, NOTIFICATIONS)
-        return [(topic, partition) for topic in topics for partition in range(self.partitions)] + [(CONFIG, 0)]
+        return [(topic, partition) for topic in topics for partition in range(self.partitions)] + [
+            (CONFIG, 0),
+            (AUDIT, 0),
+        ]
 
     def ends(self, isolation: IsolationLevel = IsolationLevel.READ_COMMITTED) -> dict[tuple[str, int], int]:
         """Where the partitions end for a reader of committed records."""

@@ -5,11 +5,14 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meterline_schemas.topics import ACCEPTED, CONFIG, NOTIFICATIONS, PROGRESS_KEY, REJECTED, TOTALS
+from meterline_schemas.audit.entry import GENESIS, Author, Draft
+from meterline_schemas.audit.entry import written as written_entry
+from meterline_schemas.topics import ACCEPTED, AUDIT, CONFIG, NOTIFICATIONS, PROGRESS_KEY, REJECTED, TOTALS
 from meterline_sinks.batch import PROGRESS_TABLE, TABLES, Batch, Insert, progress_row
 
 Record = tuple[str, int, int, bytes | None, bytes | None]
@@ -151,3 +154,24 @@ def test_halves_are_the_whole(rows: list[bytes]) -> None:
     assert second.rows
     assert [*first.rows, *second.rows] == rows
     assert [*first.origins, *second.origins] == list(insert.origins)
+
+
+def test_entries_of_the_audit_log_are_rows_and_what_is_none_is_passed_over() -> None:
+    entry = written_entry(
+        Draft(author=Author("root"), action="quota.updated", resource_type="quota", after={"b": 1, "a": "ü"}),
+        seq=1, id="aud_1", at=datetime(2026, 11, 21, 12, 0, 0, 120_000, UTC), previous=GENESIS,
+    )  # fmt: skip
+    impossible = [b"", b"[]", b"no entry", *(entry.encode().replace(b"2026-11-21T12", text) for text in TIMES)]
+    records: list[Record] = [(AUDIT, 0, 0, None, entry.encode()), (AUDIT, 0, 1, None, None)]
+    records += [(AUDIT, 0, 2 + number, None, value) for number, value in enumerate(impossible)]
+    batch = batch_of(records)
+    (insert,) = batch.inserts()
+    assert insert.table == "audit_log"
+    (row,) = map(json.loads, insert.rows)
+    assert (row["seq"], row["at"], row["kafka_offset"], row["hash"]) == (1, entry.at, 0, entry.hash)
+    assert (row["before"], row["after"], row["details"]) == ("null", '{"a":"ü","b":1}', "null")
+    assert [origin[2] for origin, _why in batch.passed_over] == list(range(2, 2 + len(impossible)))
+    assert batch.next_offsets == {(AUDIT, 0): 2 + len(impossible)}
+
+
+TIMES = (b"2026-02-30T12", b"2026-11-21T29", b"9999-11-21T12", b"2026-11-21 12", b"yesterday")

@@ -25,6 +25,7 @@ KEYS = {
     "quotas": ("kafka_offset, is_deleted", "", "tenant_id, metric, subject"),
     "thresholds": ("kafka_offset, is_deleted", "", "id"),
     "tenants": ("kafka_offset, is_deleted", "", "id"),
+    "audit_log": (None, "", "seq, kafka_offset"),
     "schema_migrations": (None, "", "number"),
 }
 VIEWS = {"usage_events", "usage_parts", "usage_hourly", "usage_daily", "usage_monthly", "usage_freshness", "metrics"}
@@ -132,7 +133,9 @@ def test_each_statement_may_run_twice(tables: Tables, name: str) -> None:
     for statement in statements(text, placeholders(tables.settings, "")):
         bare = "\n".join(line for line in statement.splitlines() if not line.startswith("--")).strip()
         assert re.match(
-            r"CREATE .*?(IF NOT EXISTS|OR REPLACE)|CREATE OR REPLACE|ALTER (USER|SETTINGS PROFILE)|GRANT", bare
+            r"CREATE .*?(IF NOT EXISTS|OR REPLACE)|CREATE OR REPLACE|ALTER (USER|SETTINGS PROFILE)|GRANT"
+            r"|ALTER TABLE \S+ +(ADD INDEX IF NOT EXISTS|MATERIALIZE INDEX)",
+            bare,
         )
 
 

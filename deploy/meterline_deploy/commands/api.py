@@ -23,8 +23,16 @@ class Api:
     def of_environment(cls, without: str = "") -> Self:
         return cls(os.environ.get(URL, ""), os.environ.get(KEY, ""), without)
 
-    def ask(self, method: str, path: str, query: list[tuple[str, str]] | None = None, body: Any = None) -> Any:
-        """What it answers to a request that it takes.
+    def ask(
+        self,
+        method: str,
+        path: str,
+        query: list[tuple[str, str]] | None = None,
+        body: Any = None,
+        *,
+        timeout: float = _TIMEOUT,
+    ) -> Any:
+        """What it answers to a request that it takes, within ``timeout`` seconds.
 
         Raises:
             ConfigurationError: how to reach the API is missing or wrong.
@@ -44,7 +52,7 @@ class Api:
             headers["Content-Type"] = "application/json"
         try:
             with request(
-                method, parse_url(self._url, URL), path, query or [], headers, sent, timeout=_TIMEOUT
+                method, parse_url(self._url, URL), path, query or [], headers, sent, timeout=timeout
             ) as response:
                 return self._read(response.status, response.read())
         except (OSError, http.client.HTTPException) as error:

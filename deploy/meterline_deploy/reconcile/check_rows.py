@@ -42,7 +42,7 @@ class Expected:
 
 
 def new_check(shape: Shape) -> Check:
-    if shape is EVENTS:
+    if shape.table == EVENTS.table:
         return Check("rows", "usage_events_raw FINAL = usage.accepted", "events")
     return Check("rejects", "rejected_events FINAL = usage.rejected", "rejects")
 
@@ -90,7 +90,9 @@ class RowCheck:
         start, end = expected.slices.offsets(first, last)
         wanted = self._of_topic(partition, expected, first, last)
         found = self._of_table(f"kafka_partition = {partition} AND kafka_offset >= {start} AND kafka_offset < {end}")
-        elsewhere = self._by_key([key for key in wanted if key not in found]) if self._shape is EVENTS else {}
+        elsewhere = (
+            self._by_key([key for key in wanted if key not in found]) if self._shape.table == EVENTS.table else {}
+        )
         for key, row in sorted(wanted.items()):
             fields, place = self._shape.fields(row.texts), self._shape.key_fields(key)
             if key in found:

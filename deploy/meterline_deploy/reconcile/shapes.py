@@ -7,7 +7,7 @@ ClickHouse have; a sum of such hashes tells in eight bytes whether many rows are
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import msgspec
@@ -16,6 +16,7 @@ from msgspec import Struct
 
 SEPARATOR: Final = "\x00"  # no name of an event may hold it
 _WITHIN: Final = "\x1f"  # between properties
+_MASK: Final = "*"  # in place of what was erased on purpose
 
 Texts = list[str]
 
@@ -149,10 +150,16 @@ _rejected: Final = msgspec.json.Decoder(_Rejected)
 _total: Final = msgspec.json.Decoder(_Total)
 
 
-def _read_accepted(value: bytes) -> list[Row]:
+IsErased = Callable[[str, int, int], bool]  # of a tenant, partition and offset
+
+
+def _read_accepted(value: bytes, is_erased: IsErased | None = None) -> list[Row]:
     rows = []
     for line in _accepted.decode_lines(value):
-        properties = line.properties
+        properties, subject = line.properties, line.subject
+        if is_erased is not None and is_erased(line.tenant_id, line.kafka_partition, line.kafka_offset):
+            subject = subject and _MASK
+            properties = {name: text and _MASK for name, text in (properties or {}).items()}
         texts = [
             line.tenant_id,
             line.metric,
@@ -162,7 +169,7 @@ def _read_accepted(value: bytes) -> list[Row]:
             str(line.late),
             str(line.kafka_offset),
             str(line.kafka_line),
-            line.subject,
+            subject,
             line.source,
             _WITHIN.join([f"{name}={value}" for name, value in properties.items()]) if properties else "",
         ]
@@ -219,6 +226,24 @@ EVENTS: Final = Shape(
     },
     read=_read_accepted,
 )
+
+
+def events_without(erased: str, is_erased: IsErased) -> Shape:
+    """``EVENTS`` where some rows have a mask in place of their subject and the values of their properties.
+
+    ``erased`` is a condition in SQL, true of the rows that ``is_erased`` names.
+    """
+    properties = (
+        f"arrayStringConcat(arrayMap((name, value) -> concat(toString(name), '=', if(value = '', '', '{_MASK}')), "
+        "mapKeys(properties), mapValues(properties)), '\\x1f')"
+    )
+    masked = {"subject": f"if(subject = '', '', '{_MASK}')", "properties": properties}
+    values = {
+        name: f"if({erased}, {masked[name]}, {sql})" if name in masked else sql for name, sql in EVENTS.values.items()
+    }
+    return replace(EVENTS, values=values, read=lambda value: _read_accepted(value, is_erased))
+
+
 REJECTS: Final = Shape(
     topic="usage.rejected",
     table="rejected_events",
