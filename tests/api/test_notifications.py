@@ -109,9 +109,9 @@ def test_a_cursor_comes_back_as_the_place_that_was_written(milliseconds: int, id
 
 def test_a_value_is_never_part_of_the_statement() -> None:
     evil = "'; DROP TABLE notifications; --"
-    sql, parameters = build(ListQuery(Type.METRIC_DEFINED, evil, evil, AT, AT, 7, read_cursor("MSBh")))
+    sql, parameters = build(ListQuery(Type.METRIC_DEFINED, (evil,), evil, AT, AT, 7, read_cursor("MSBh")))
     assert evil not in sql
-    assert (parameters["tenant_id"], parameters["limit"]) == (evil, 8)
+    assert (parameters["tenants"], parameters["limit"]) == ([evil], 8)
     assert all(f"{{{name}:" in sql for name in parameters)
 
 

@@ -63,7 +63,7 @@ def run(bench: Bench, sizes: Sizes) -> Result:
         check=check,
         notes=[
             f"hey {load.VERSION}, {CONNECTIONS} connections kept open, {requests:,} requests a pass, {sizes.passes} "
-            "passes of each in turns after one to warm up; the median pass. One uvicorn process with uvloop and httptools"
+            "passes of each in turns after one to warm up; the median pass. One uvicorn process, uvloop and httptools"
         ],
     )  # fmt: skip
 
