@@ -24,12 +24,13 @@ class EventStatus(Struct, omit_defaults=True):
 
 
 class Accepted(Struct, omit_defaults=True):
-    """The answer where Kafka holds every event that can count."""
+    """The answer where Kafka holds every event that can count. ``min_offset`` is what usage waits for with them in."""
 
     accepted: int
     invalid: int
     events: list[EventStatus]
     refused: int = 0
+    min_offset: str = ""
 
 
 def statuses(verdicts: Sequence[Verdict], acknowledged: Sequence[bool]) -> Iterator[EventStatus]:

@@ -85,6 +85,7 @@ class AcceptedModel(BaseModel):
     invalid: int = Field(description="Events with status invalid.")
     events: list[EventStatusModel] = Field(description="One for each event, in order.")
     refused: int = Field(0, description="Events with status refused; left out where there are none.")
+    min_offset: str = Field("", description="Pass it to `/v1/usage`: it answers once these events are in.")
 
 
 class FieldProblem(BaseModel):

@@ -51,8 +51,8 @@ class Service:
         """What becomes of each event of a request, as ``door.judge``."""
         return judge(submissions, key, now, self.window, self.quotas.barrier(now), reach)
 
-    async def send(self, lines: Sequence[Line]) -> list[bool]:
-        """For each line whether Kafka acknowledged it.
+    async def send(self, lines: Sequence[Line], offsets: dict[int, int] | None = None) -> list[bool]:
+        """For each line whether Kafka acknowledged it; ``offsets`` as ``Ingest.send``.
 
         Raises:
             UnavailableError: nothing was sent.
@@ -61,7 +61,7 @@ class Service:
         expected, found = self.catalog.partitions, self._ingest.partitions
         if expected and found and expected != found:
             raise PartitionCountError(self._topic, expected, found)
-        return await self._ingest.send(lines)
+        return await self._ingest.send(lines, offsets)
 
     def trouble(self) -> str:
         """Why events are not taken, or nothing."""

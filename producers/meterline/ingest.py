@@ -22,10 +22,13 @@ _METADATA_TIMEOUT = 2.0
 _MARGIN = 5.0  # librdkafka gives up on a record at its timeout; should it ever not, we do, this much later
 
 
+_Place = tuple[int, int]  # a partition, and the offset behind the record that Kafka acknowledged there
+
+
 class _Batch:
     """A record in the making: lines of any number of requests, and the future that all of them wait for."""
 
-    def __init__(self, future: asyncio.Future[bool]) -> None:
+    def __init__(self, future: asyncio.Future[_Place | None]) -> None:
         self.future = future
         self.lines: list[str] = []
         self.size = 0
@@ -57,10 +60,11 @@ class Ingest:
         self._thread = threading.Thread(target=self._poll, name="meterline-ingest", daemon=True)
         self._thread.start()
 
-    async def send(self, lines: Sequence[Line]) -> list[bool]:
+    async def send(self, lines: Sequence[Line], offsets: dict[int, int] | None = None) -> list[bool]:
         """For each line, in order: True, Kafka holds it; False, it may or may not.
 
-        A False line may be sent again as it is: its id counts once.
+        A False line may be sent again as it is: its id counts once. Into ``offsets`` goes, by partition, the offset
+        before which all lines are that Kafka holds.
 
         Raises:
             UnavailableError: nothing was sent.
@@ -73,7 +77,12 @@ class Ingest:
         waiting = set(futures)
         # wait() and not gather(): a request that is cancelled must not cancel what others wait for
         await asyncio.wait(waiting, timeout=self._timeout + _MARGIN)
-        return [future.done() and future.result() for future in futures]
+        if offsets is not None:
+            for future in waiting:
+                place = future.result() if future.done() else None
+                if place is not None:
+                    offsets[place[0]] = max(place[1], offsets.get(place[0], 0))
+        return [future.done() and future.result() is not None for future in futures]
 
     async def close(self) -> None:
         """Send what is open and wait for the answers, at most for ``timeout``."""
@@ -85,7 +94,7 @@ class Ingest:
     def _connect(self) -> Producer:
         return connect(self._client, on_fatal=self._on_fatal)
 
-    def _add(self, line: Line) -> asyncio.Future[bool]:
+    def _add(self, line: Line) -> asyncio.Future[_Place | None]:
         tenant_id, text, size = line
         partition = partition_of(tenant_id, self.partitions)
         batch = self._open.get(partition)
@@ -116,15 +125,16 @@ class Ingest:
             )
         except BufferError:
             self.trouble = "too much waits for Kafka already"
-            batch.future.set_result(False)
+            batch.future.set_result(None)
         except KafkaException as error:
             self.trouble = str(error.args[0])
-            batch.future.set_result(False)
+            batch.future.set_result(None)
 
-    def _on_delivery(self, future: asyncio.Future[bool], error: KafkaError | None, _message: Message) -> None:
+    def _on_delivery(self, future: asyncio.Future[_Place | None], error: KafkaError | None, message: Message) -> None:
         self.trouble = "" if error is None else f"Kafka did not acknowledge in time: {error.str()}"
+        place = None if error is not None else (message.partition(), message.offset() + 1)
         with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits any more
-            self._loop.call_soon_threadsafe(_resolve, future, error is None)
+            self._loop.call_soon_threadsafe(_resolve, future, place)
 
     def _on_fatal(self, text: str) -> None:
         self._fatal = text
@@ -148,6 +158,6 @@ class Ingest:
             self.trouble = str(error)
 
 
-def _resolve(future: asyncio.Future[bool], acknowledged: bool) -> None:
+def _resolve(future: asyncio.Future[_Place | None], place: _Place | None) -> None:
     if not future.done():
-        future.set_result(acknowledged)
+        future.set_result(place)

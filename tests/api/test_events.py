@@ -16,8 +16,9 @@ import pytest
 
 from meterline_schemas.partitioning import partition_of
 from tests.api.process import KEY, ApiProcess
-from tests.producers.reading import events, records
+from tests.producers.reading import events
 from tests.services.kafka import Broker, create_topics
+from tests.support.cluster import read_all
 from tests.support.streams import wait_until
 
 if sys.version_info >= (3, 14):
@@ -66,13 +67,18 @@ def problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
 def test_an_event_is_in_kafka_when_it_is_answered(shared: ApiProcess, kafka: str, module_prefix: str) -> None:
     answer = shared.send(json.dumps({**GOOD, "id": "one", "tenant_id": "acme", "properties": {"a": 1.10}}))
     assert answer.status_code == 202
-    assert answer.json() == {"accepted": 1, "invalid": 0, "events": [{"index": 0, "status": "accepted", "id": "one"}]}
+    said = answer.json()
+    told = said.pop("min_offset")
+    assert said == {"accepted": 1, "invalid": 0, "events": [{"index": 0, "status": "accepted", "id": "one"}]}
     (found,) = (event for event in events(kafka, module_prefix) if event["id"] == "one")
     timestamp = datetime.fromisoformat(found.pop("timestamp"))
     assert abs(datetime.now(UTC) - timestamp) < timedelta(minutes=1)
     assert found == {"id": "one", "tenant_id": "acme", "metric": "m", "quantity": "1.5", "properties": {"a": 1.1}}
-    (partition,) = (p for p, value in records(kafka, module_prefix) if b'"one"' in value)
-    assert partition == partition_of("acme", 4)
+    (record,) = (
+        message for message in read_all(kafka, module_prefix + "usage.events") if b'"one"' in (message.value() or b"")
+    )
+    assert record.partition() == partition_of("acme", 4)
+    assert told == f"{record.partition()}:{(record.offset() or 0) + 1}"
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,15 @@ from meterline_api.door import MAX_KEY, PERMISSION_DENIED, Admitted, Blocked, Ve
 from meterline_api.models import AcceptedModel
 from meterline_api.problems import Code, Problem
 from meterline_api.service import Service
-from meterline_api.submissions import Form, Submission, UnknownFormError, UnreadableBodyError, form_of, read_native
+from meterline_api.submissions import (
+    Form,
+    Submission,
+    TooManyEventsError,
+    UnknownFormError,
+    UnreadableBodyError,
+    form_of,
+    read_native,
+)
 from meterline_schemas.errors import MeterlineError
 from meterline_schemas.reading import InvalidLine
 
@@ -57,16 +65,10 @@ async def post_events(request: Request) -> Response:
     service: Service = request.app.state.service
     key = idempotency_key(request)
     form = _form(request)
-    submissions = _read(form, await read_body(request, service.settings.max_body_bytes))
+    most = service.settings.max_events
+    submissions = _read(form, await read_body(request, service.settings.max_body_bytes), most)
     if not submissions:
         raise Problem(HTTPStatus.BAD_REQUEST, Code.NO_EVENTS, "the request has no events")
-    if len(submissions) > service.settings.max_events:
-        raise Problem(
-            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-            Code.TOO_MANY_EVENTS,
-            f"{len(submissions)} events in one request, at most {service.settings.max_events} are taken: "
-            "send them in parts",
-        )
     taken = await take(service, admit(request, submissions, key))
     return Response(_encode(taken), HTTPStatus.ACCEPTED, media_type=_JSON)
 
@@ -89,9 +91,10 @@ async def take(service: Service, verdicts: list[Verdict]) -> Accepted:
     lines = [verdict.line for verdict in verdicts if isinstance(verdict, Admitted)]
     trouble: str | None = None
     acknowledged: list[bool] = []
+    offsets: dict[int, int] = {}
     if lines:
         try:
-            acknowledged = await service.send(lines)
+            acknowledged = await service.send(lines, offsets)
         except MeterlineError as error:
             trouble, acknowledged = str(error), [False] * len(lines)
     events = list(statuses(verdicts, acknowledged))
@@ -110,7 +113,8 @@ async def take(service: Service, verdicts: list[Verdict]) -> Accepted:
         raise Problem(HTTPStatus.FORBIDDEN, code, _first(events, "refused"), events=events)
     if not lines:
         raise Problem(HTTPStatus.BAD_REQUEST, Code.INVALID_EVENTS, _first(events, "invalid"), events=events)
-    return Accepted(accepted, invalid, events, refused)
+    places = ",".join(f"{partition}:{offset}" for partition, offset in sorted(offsets.items()))
+    return Accepted(accepted, invalid, events, refused, places)
 
 
 def _unavailable(trouble: str | None, unknown: int, events: list[EventStatus]) -> Problem:
@@ -155,10 +159,12 @@ def _form(request: Request) -> Form:
         ) from None
 
 
-def _read(form: Form, body: bytes) -> list[Submission | InvalidLine]:
+def _read(form: Form, body: bytes, most: int) -> list[Submission | InvalidLine]:
     try:
         if form in (Form.CLOUDEVENT, Form.CLOUDEVENTS):
-            return read_cloudevents(form, body)
-        return read_native(form, body)
+            return read_cloudevents(form, body, most)
+        return read_native(form, body, most)
+    except TooManyEventsError as error:
+        raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, Code.TOO_MANY_EVENTS, str(error)) from None
     except UnreadableBodyError as error:
         raise Problem(HTTPStatus.BAD_REQUEST, Code.INVALID_JSON, f"the body is not {form}: {error}") from None
