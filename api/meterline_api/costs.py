@@ -12,8 +12,10 @@ from typing import Final, NamedTuple
 
 from meterline_schemas.catalog import Aggregation, Quota
 from meterline_schemas.counter import average
+from meterline_schemas.periods import Calendar, Period
 from meterline_schemas.quantity import NANO, exact_nano, format_nano
 from meterline_schemas.rating import cost
+from meterline_schemas.rating import unit_months as of_month
 
 _WITHOUT_MINOR: Final = frozenset(
     {"BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI", "VND", "VUV"}
@@ -21,6 +23,7 @@ _WITHOUT_MINOR: Final = frozenset(
 )
 _OF_THOUSANDTHS: Final = frozenset(["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"])
 _CONTEXT: Final = Context(prec=200, rounding=ROUND_HALF_EVEN)
+_MILLISECOND: Final = timedelta(milliseconds=1)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _LEAST_ELAPSED: Final = timedelta(hours=1)
 _HOUR: Final = timedelta(hours=1)
@@ -82,14 +85,16 @@ def projected(aggregation: Aggregation, quantity: Decimal, start: datetime, end:
     return decimal_of(max(nano, average(nano * ((end - start) // _MICROSECOND), elapsed // _MICROSECOND)))
 
 
+def mean_level(unit_hours: Decimal, start: datetime, until: datetime) -> Decimal:
+    """What a gauge was at from ``start`` to ``until``, on the mean: to the millisecond, as its usage is."""
+    held = (until - start) // _MILLISECOND
+    return decimal_of(average(_nano(unit_hours) * (_HOUR // _MILLISECOND), held)) if held > 0 else Decimal(0)
+
+
 def unit_months(unit_hours: Iterable[tuple[datetime, Decimal]]) -> Decimal:
     """Unit x months from the unit x hours of UTC months, each by its start: a month has the hours that it has."""
-    found = 0
-    for start, value in unit_hours:
-        month = start.replace(day=1, hour=0)
-        whole = ((month + timedelta(days=32)).replace(day=1) - month) // _HOUR
-        found += average(_nano(value), whole)
-    return decimal_of(found)
+    months = Calendar(Period.MONTHLY)
+    return decimal_of(sum(of_month(_nano(value), *months.bounds(start)) for start, value in unit_hours))
 
 
 def change(now: Decimal, before: Decimal) -> Decimal | None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meterline_api.costs import change, cost_of, exact_cost, minor_digits, projected, rounded, unit_months
+from meterline_api.costs import change, cost_of, exact_cost, mean_level, minor_digits, projected, rounded, unit_months
 from meterline_schemas.catalog import Aggregation, Quota
 
 START, END = datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC)
@@ -94,6 +94,18 @@ def test_a_level_that_held_all_month_is_as_many_unit_months_however_long_the_mon
         start = datetime(year, month, 1, tzinfo=UTC)
         assert unit_months([(start, Decimal(45 * 24 * days))]) == 45
         assert unit_months([(start + timedelta(days=3), Decimal(45 * 12 * days))]) == Decimal("22.5")
+
+
+@given(st.integers(1, 10**12), st.integers(1, 31 * 24 * 3_600_000))
+def test_a_level_that_did_not_change_is_its_own_mean_after_however_many_milliseconds(level: int, held: int) -> None:
+    unit_hours = Decimal(level * held)
+    until = START + timedelta(milliseconds=held)
+    assert mean_level(unit_hours, START, until) == level * 3_600_000
+
+
+def test_a_mean_is_exact_however_large() -> None:
+    level = Decimal("19999999999999999999.999999999")
+    assert mean_level(Decimal("13999999999999999999999.9999993"), START, START + timedelta(hours=700)) == level
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import NewTopic
 
+from meterline_deploy.erase.run import Eraser
 from meterline_deploy.erase.statements import REMOVED
 from meterline_deploy.reconcile.erasures import erasures_of
 from meterline_deploy.reconcile.report import Report
@@ -251,6 +252,35 @@ def test_what_comes_later_is_as_it_came_until_it_is_erased_again(installed: Inst
     assert done.returncode == 0, done.stderr
     assert [subject for subject in installed.subjects() if not subject.startswith("erased_")] == []
     assert installed.reconciled().exact
+
+
+def test_an_erasure_that_breaks_off_is_finished_by_the_next_and_its_salt_is_gone(installed: Installed) -> None:
+    ledger, settings = installed.ledger, installed.ledger.clickhouse
+    ledger.judge(0, [(b'{"last": 1}', [{**ledger.event(TENANT), "subject": "user:10"}])])
+    installed.judged()
+    counted = (
+        f"SELECT metric, uniqExact(subject) FROM usage_events WHERE tenant_id = '{TENANT}' GROUP BY ALL ORDER BY ALL"
+    )
+    before = ledger.rows(counted)
+    eraser = Eraser(ledger.kafka, settings, Silent())
+    run = eraser._tables.command
+
+    def interrupted(sql: str) -> None:
+        run(sql.replace("mutations_sync = 2", "mutations_sync = 0"))
+        if sql.startswith("ALTER"):
+            raise KeyboardInterrupt
+
+    ledger.command("SYSTEM STOP MERGES usage_events_raw")
+    with patch.object(eraser._tables, "command", interrupted), pytest.raises(KeyboardInterrupt):
+        eraser._change(TENANT, eraser.settled(20))
+    ledger.command("SYSTEM START MERGES usage_events_raw")
+    eraser.close()
+    done = installed.run("tenant", "erase", TENANT, "--yes")
+    assert done.returncode == 0, done.stderr
+    assert [subject for subject in installed.subjects() if not subject.startswith("erased_")] == []
+    assert ledger.rows(counted) == before
+    assert ledger.rows("SELECT name FROM system.tables WHERE name LIKE 'erase_salt%'") == []
+    assert ledger.rows("SELECT 1 FROM system.mutations WHERE NOT is_done AND command LIKE '%erase_salt%'") == []
 
 
 def test_of_several_erasures_the_one_that_went_furthest_counts() -> None:

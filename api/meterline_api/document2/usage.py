@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
-from typing import Final
 
-from meterline_api.costs import cost_of, projected
+from meterline_api.costs import cost_of, mean_level, projected
 from meterline_api.document2.features import ALIASES
 from meterline_api.document2.forms import Feature
 from meterline_api.documents import find_metric
@@ -16,8 +15,6 @@ from meterline_api.models import UsageRow
 from meterline_api.period_usage import back, calendar_of, clipped, is_gauge, used, visible
 from meterline_api.service import Service
 from meterline_schemas.catalog import Metric, Quota
-
-_HOUR: Final = timedelta(hours=1)
 
 Bounds = tuple[datetime, datetime]
 
@@ -97,13 +94,8 @@ def _feature(
     quantity = Decimal(row.value) if row is not None else Decimal(0)
     by_end = projected(metric.aggregation, quantity, start, end, now)
     if is_gauge(metric):
-        held = max(min(end, now) - start, _HOUR)
-        quantity = by_end = _mean(quantity, held) if level is None else level
+        quantity = by_end = mean_level(quantity, start, min(end, now)) if level is None else level
     return Feature(metric, start, end, cost_of(quota, quantity), cost_of(quota, by_end))
-
-
-def _mean(unit_hours: Decimal, held: timedelta) -> Decimal:
-    return (unit_hours * 3600 / Decimal(int(held.total_seconds()))).quantize(Decimal("1e-9")).normalize()
 
 
 async def _level(service: Service, tenant_id: str, metric: Metric, now: datetime) -> Decimal | None:

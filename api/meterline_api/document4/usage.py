@@ -6,19 +6,15 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from http import HTTPStatus
 
-from meterline_api.costs import Cost, cost_of, decimal_of, projected
+from meterline_api.costs import Cost, cost_of, mean_level, projected
 from meterline_api.document4.forms import Line, Summary
 from meterline_api.document4.names import METRICS
-from meterline_api.models import UsageRow
 from meterline_api.period_usage import is_gauge, month_of, months_of_gauge, used
 from meterline_api.problems import Code, Problem
 from meterline_api.service import Service
 from meterline_schemas.catalog import Metric
-from meterline_schemas.counter import average
-from meterline_schemas.quantity import exact_nano
 
 _MOMENT = timedelta(milliseconds=1)
-_SECOND = timedelta(seconds=1)
 
 
 async def summary_of(service: Service, company: str, start: datetime, end: datetime, now: datetime) -> Summary:
@@ -34,7 +30,7 @@ async def summary_of(service: Service, company: str, start: datetime, end: datet
         metric, row = book.metrics.get(key), rows.get(key)
         count = billed = Decimal(row.value) if row is not None else Decimal(0)
         if is_gauge(metric):
-            count = _mean(row, start, min(end, now))
+            count = mean_level(count, start, min(end, now))
             billed = await months_of_gauge(service, (company,), key, start, end, now) if row is not None else billed
         lines[key] = Line(count, metric.unit if metric is not None else "", cost_of(book.quota(company, key), billed))
     found = Summary(company, start, end, lines)
@@ -71,11 +67,3 @@ def _at_the_end(service: Service, current: Summary, now: datetime) -> Summary:
         for key, line in current.lines.items()
     }
     return Summary(current.company, current.start, current.end, lines)
-
-
-def _mean(row: UsageRow | None, start: datetime, until: datetime) -> Decimal:
-    """What a gauge was at, on the mean."""
-    seconds = (until - start) // _SECOND
-    if row is None or seconds <= 0:
-        return Decimal(0)
-    return decimal_of(average(exact_nano(row.value) * 3600, seconds))

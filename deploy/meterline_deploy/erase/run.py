@@ -4,12 +4,14 @@
    the text back;
 2. note how far each partition is written: what was judged before is erased, what comes later is not;
 3. say so in the audit log, and wait until ClickHouse has that entry: from then on ``reconcile`` knows;
-4. change the rows. Killed here, it is done again from the start: nothing is harmed;
+4. change the rows. Killed here, ClickHouse goes on with what was begun, for which it needs the salt: the salt stays
+   until the erasure is done again, from the start, which lets that end first;
 5. write into the audit log how many rows it was.
 """
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 import time
 from collections.abc import Iterator, Mapping
@@ -35,6 +37,7 @@ from meterline_sinks.settings import ClusterSettings
 ERASED: Final = "tenant.erased"
 _HOURS: Final = 24 * 3600  # seconds that one statement may take
 _EVERY: Final = 0.2
+_SALT: Final = "erase_salt_"  # tables of salts
 
 
 class Steps(Protocol):
@@ -161,7 +164,10 @@ class Eraser:
 
     def _change(self, tenant: str, until: Mapping[int, int]) -> None:
         where = statements.raw_rows(tenant, until)
-        with self._answers(), self._salt() as salt:
+        salts = f"{_SALT}{hashlib.sha256(tenant.encode()).hexdigest()[:16]}_"
+        with self._answers():
+            self._finish(salts)
+        with self._answers(), self._salt(f"{salts}{secrets.token_hex(8)}") as salt:
             for what, statement in (
                 ("erasing events", statements.events(self._database, salt, where)),
                 ("erasing rejected lines", statements.rejects(self._database, where)),
@@ -170,12 +176,23 @@ class Eraser:
                 self._steps.start(what, 0)
                 self._tables.command(statement)
 
+    def _finish(self, salts: str) -> None:
+        """Let end what an erasure that broke off began, and throw its salt away."""
+        left = f"database = {text(self._database)} AND startsWith(name, {text(salts)})"
+        for (name,) in self._tables.rows(f"SELECT name FROM system.tables WHERE {left}"):
+            self._steps.start("waiting until ClickHouse is done with an erasure that broke off", 0)
+            while (why := self._needs(str(name))) is not None:
+                if why:
+                    raise UnavailableError(f"ClickHouse cannot finish an erasure that broke off: {why[:300]}")
+                time.sleep(_EVERY)
+            self._drop(str(name))
+
     @contextmanager
-    def _salt(self) -> Iterator[str]:
-        """The name of a table that holds a new salt as long as this lasts."""
-        name = f"erase_salt_{secrets.token_hex(8)}"
+    def _salt(self, name: str) -> Iterator[str]:
+        """A table that holds a new salt as long as this lasts, or something that was begun needs it."""
         where = f"ON CLUSTER '{self._cluster}'" if self._cluster else ""
-        engine = "ReplicatedMergeTree ORDER BY salt" if self._cluster else "Memory"
+        # on disk: a change without its salt, after a restart, would fail for ever and hold up all others
+        engine = f"{'Replicated' if self._cluster else ''}MergeTree ORDER BY salt"
         table = f"{self._database}.{name}"
         self._tables.command(f"CREATE TABLE {table} {where} (salt String) ENGINE = {engine}")
         try:
@@ -184,7 +201,20 @@ class Eraser:
                 self._tables.command(f"SYSTEM SYNC REPLICA {where} {table}")
             yield name
         finally:
-            self._tables.command(f"DROP TABLE IF EXISTS {table} {where} SYNC")
+            if self._needs(name) is None:
+                self._drop(name)
+
+    def _needs(self, salt: str) -> str | None:
+        """Why the change of rows fails that needs a salt, empty where it goes on; None: there is none."""
+        rows = self._tables.rows(
+            f"SELECT latest_fail_reason FROM system.mutations WHERE database = {text(self._database)} "
+            f"AND NOT is_done AND position(command, {text(salt)}) LIMIT 1"
+        )
+        return str(rows[0][0]) if rows else None
+
+    def _drop(self, salt: str) -> None:
+        where = f"ON CLUSTER '{self._cluster}'" if self._cluster else ""
+        self._tables.command(f"DROP TABLE IF EXISTS {self._database}.{salt} {where} SYNC")
 
     @contextmanager
     def _answers(self) -> Iterator[None]:

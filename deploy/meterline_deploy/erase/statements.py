@@ -2,7 +2,7 @@
 
 A value becomes ``erased_`` and 128 bits of its SHA-256 with a salt, which is thrown away: equal values of one erase
 stay equal, so that unique counts and gauges keep their numbers, and nobody can tell which value it was. The salt is
-read from a table in memory: written into a statement, ClickHouse would keep it with its mutations.
+read from a table that is dropped: written into a statement, ClickHouse would keep it with its mutations.
 """
 
 from __future__ import annotations
