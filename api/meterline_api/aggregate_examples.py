@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from meterline_api.examples import UNAUTHORIZED, problem
+from meterline_api.usage_examples import BODY_ANSWERS
 
 _WITHIN: Final = (
     "is within a period: a day begins at 00:00 UTC, so write 2026-11-01T00:00:00Z for the one that it lies in"
@@ -35,6 +36,7 @@ AGGREGATE_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
             }
         },
     },
+    **{status: BODY_ANSWERS[status] for status in (400, 413, 415)},
     401: UNAUTHORIZED,
     404: problem("The metric is not defined.", 404, "Not Found", "unknown_metric", "metric 'orderz' is not defined"),
     422: problem(

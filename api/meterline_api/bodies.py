@@ -24,9 +24,11 @@ class _Decompressor(Protocol):
     @property
     def unused_data(self) -> bytes: ...
 
-    def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
+    def decompress(self, data: bytes | memoryview, max_length: int, /) -> bytes: ...
 
 
+_PIECE: Final = 16 * 1024  # given at once: what is left of it behind each member is copied
+_MOST_MEMBERS: Final = 1000  # of gzip, or frames of zstd: one may be 8 bytes long and costs more than its bytes
 _DECOMPRESSORS: Final[dict[str, Callable[[], _Decompressor]]] = {
     "gzip": lambda: zlib.decompressobj(wbits=31),
     # 8 MiB is what RFC 8878 asks every receiver to take; a larger window is memory for the asking
@@ -70,21 +72,36 @@ def unpack(body: bytes, encoding: str, limit: int) -> bytes:
         Problem: 413 or 400, as ``read_body``.
     """
     parts: list[bytes] = []
-    size = 0
+    size = members = 0
+    decompressor: _Decompressor | None = None
+    whole = memoryview(body)
     try:
-        while body:
-            decompressor = _DECOMPRESSORS[encoding]()
-            part = decompressor.decompress(body, limit - size + 1)
-            parts.append(part)
-            size += len(part)
-            if size > limit:
-                raise _too_large(limit)
-            if not decompressor.eof:
-                raise Problem(HTTPStatus.BAD_REQUEST, Code.INVALID_ENCODING, f"the {encoding} body is cut off")
-            body = decompressor.unused_data
+        for start in range(0, len(body), _PIECE):
+            piece: bytes | memoryview = whole[start : start + _PIECE]
+            while piece:
+                if decompressor is None:
+                    members += 1
+                    if members > _MOST_MEMBERS:
+                        raise _invalid(f"the {encoding} body has more than {_MOST_MEMBERS} parts; pack it as one")
+                    decompressor = _DECOMPRESSORS[encoding]()
+                part = decompressor.decompress(piece, limit - size + 1)
+                parts.append(part)
+                size += len(part)
+                if size > limit:
+                    raise _too_large(limit)
+                if not decompressor.eof:
+                    break
+                piece = decompressor.unused_data
+                decompressor = None
     except (zlib.error, zstd.ZstdError) as error:
-        raise Problem(HTTPStatus.BAD_REQUEST, Code.INVALID_ENCODING, f"the body is no {encoding}: {error}") from None
+        raise _invalid(f"the body is no {encoding}: {error}") from None
+    if decompressor is not None:
+        raise _invalid(f"the {encoding} body is cut off")
     return b"".join(parts)
+
+
+def _invalid(detail: str) -> Problem:
+    return Problem(HTTPStatus.BAD_REQUEST, Code.INVALID_ENCODING, detail)
 
 
 def _too_large(limit: int) -> Problem:

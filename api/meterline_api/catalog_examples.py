@@ -58,6 +58,12 @@ def _documented(
             Code.BODY_TOO_LARGE,
             "a request may have 262144 bytes, also when unpacked; send it in parts",
         ),
+        415: _problem(
+            "An encoding that is not read.",
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            Code.UNSUPPORTED_ENCODING,
+            "Content-Encoding 'br' is not read; send gzip, zstd or none",
+        ),
         422: _problem(
             "Fields are wrong: `errors` has every one. Nothing was changed.",
             HTTPStatus.UNPROCESSABLE_ENTITY,

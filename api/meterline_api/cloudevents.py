@@ -14,7 +14,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from meterline_api.submissions import Form, Submission, UnreadableBodyError, read_array, read_one
+from meterline_api.submissions import UNBOUNDED, Form, Submission, UnreadableBodyError, read_array, read_one
 from meterline_schemas.event import MAX_ID, Name
 from meterline_schemas.reading import UNREADABLE, InvalidLine
 from meterline_schemas.reject import Reason
@@ -40,13 +40,14 @@ _encode: Final = msgspec.json.Encoder().encode
 _ONE: Final = msgspec.Raw(b"1")
 
 
-def read_cloudevents(form: Form, body: bytes) -> list[Submission | InvalidLine]:
+def read_cloudevents(form: Form, body: bytes, most: int = UNBOUNDED) -> list[Submission | InvalidLine]:
     """Events of a structured CloudEvent or of a batch, in order.
 
     Raises:
         UnreadableBodyError: JSON that cannot be taken apart into events.
+        TooManyEventsError: more than ``most``.
     """
-    items = [bytes(item) for item in read_array(body)] if form is Form.CLOUDEVENTS else [body]
+    items = [bytes(item) for item in read_array(body, most)] if form is Form.CLOUDEVENTS else [body]
     found = [_read(item) for item in items]
     if form is Form.CLOUDEVENT and isinstance(found[0], InvalidLine) and found[0].reason == Reason.INVALID_JSON:
         raise UnreadableBodyError(found[0].detail)

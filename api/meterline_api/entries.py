@@ -10,17 +10,29 @@ from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 from fastapi import Request, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from meterline_api.access.guard import caller, denied
-from meterline_api.access.visible import may_change, may_read
+from meterline_api.access.visible import may_change, may_read, whose
 from meterline_api.audit import author_of
 from meterline_api.bodies import read_body
 from meterline_api.editor import Editor
 from meterline_api.fields import FieldsError, read_fields
 from meterline_api.opaque import opaque, plain
 from meterline_api.problems import Code, Problem
-from meterline_schemas.catalog import Book, Entry, FieldProblem, RefusedError, changes, read_entry
+from meterline_schemas.catalog import (
+    Book,
+    Entry,
+    FieldProblem,
+    Metric,
+    Quota,
+    RefusedError,
+    Threshold,
+    Webhook,
+    changes,
+    read_entry,
+)
+from meterline_schemas.catalog.entry import problems_of
 from meterline_schemas.errors import UnavailableError
 
 _MAX_BYTES: Final = 256 * 1024  # of a body: an entry is far smaller
@@ -35,6 +47,7 @@ _REFUSED: Final[Mapping[str, tuple[HTTPStatus, Code]]] = {
 }
 
 Kind = TypeVar("Kind", bound=Entry)
+Model = TypeVar("Model", bound=BaseModel)
 Decide = Callable[[Book], Kind]
 
 
@@ -77,7 +90,14 @@ class Entries(Generic[Kind]):
         return answer(document(self._show(self.get(request, identity))))
 
     async def create(self, request: Request, fields: Mapping[str, Any]) -> Kind:
-        return await self._put(request, lambda book: changes.create(book, read_entry(self._kind, fields)))
+
+        def decide(book: Book) -> Kind:
+            entry = read_entry(self._kind, fields)
+            self._refuse_unreached(request, book, entry)
+            self._refuse_unknown(request, book, fields)
+            return changes.create(book, entry)
+
+        return await self._put(request, decide)
 
     async def replace(self, request: Request, fields: Mapping[str, Any], identity: str | None = None) -> Response:
         """Create the entry, or put it in the place of the one with its key: what is not given has its default.
@@ -92,6 +112,8 @@ class Entries(Generic[Kind]):
         before = editor_of(request).catalog.find(self._kind, entry.identity)
 
         def checked(book: Book) -> Kind:
+            self._refuse_unreached(request, book, entry)
+            self._refuse_unknown(request, book, fields)
             changes.check(book, entry)
             return entry
 
@@ -104,11 +126,20 @@ class Entries(Generic[Kind]):
 
     async def change(self, request: Request, identity: str, fields: Mapping[str, Any]) -> Kind:
         """Change the fields that are given."""
-        return await self._put(request, lambda book: changes.update(book, self._kind, identity, fields))
+
+        def decide(book: Book) -> Kind:
+            self._refuse_unreached(request, book, self._existing(request, book, identity))
+            self._refuse_unknown(request, book, fields)
+            entry = changes.update(book, self._kind, identity, fields)
+            self._refuse_unreached(request, book, entry)
+            return entry
+
+        return await self._put(request, decide)
 
     async def delete(self, request: Request, identity: str, *, has_usage: bool = False) -> Response:
         def decide(book: Book) -> Kind:
-            return self._allowed(request, book, changes.delete(book, self._kind, identity, has_usage=has_usage))
+            self._refuse_unreached(request, book, self._existing(request, book, identity))
+            return changes.delete(book, self._kind, identity, has_usage=has_usage)
 
         with problems():
             await editor_of(request).delete(decide, author_of(request))
@@ -116,16 +147,42 @@ class Entries(Generic[Kind]):
 
     async def _put(self, request: Request, decide: Decide[Kind]) -> Kind:
         with problems():
-            return await editor_of(request).put(
-                lambda book: self._allowed(request, book, decide(book)), author_of(request)
-            )
+            return await editor_of(request).put(decide, author_of(request))
 
-    def _allowed(self, request: Request, book: Book, entry: Kind) -> Kind:
-        """The entry, where the caller may change it and what it takes the place of."""
+    def _existing(self, request: Request, book: Book, identity: str) -> Kind:
+        """An entry to be changed; one that the caller may not read is not there, as in ``get``."""
+        found = changes.existing(book, self._kind, identity)
+        if not may_read(caller(request), found):
+            raise RefusedError("not_found", [FieldProblem("", f"there is no {self._kind.kind} {identity!r}")])
+        return found
+
+    def _refuse_unreached(self, request: Request, book: Book, entry: Kind) -> None:
+        """Refuse an entry unless the caller may change it and what it takes the place of.
+
+        It comes before the catalog's own checks, which tell what they compare it with.
+        """
         for each in (book.find(self._kind, entry.identity), entry):
             if each is not None and not may_change(caller(request), each):
                 raise denied(f"{self._kind.kind} {entry.identity[:100]!r} is of a tenant that you do not reach")
-        return entry
+
+    def _refuse_unknown(self, request: Request, book: Book, fields: Mapping[str, Any]) -> None:
+        """Refuse another tenant's metric or webhook in a quota or threshold, as one that is not defined."""
+        if self._kind not in (Quota, Threshold):
+            return
+        metric, webhooks = fields.get("metric"), fields.get("notify_webhooks")
+        if isinstance(metric, str) and _is_foreign(request, book.find(Metric, metric)):
+            raise RefusedError(
+                "invalid", [FieldProblem("metric", f"{metric!r} is not defined; define the metric first")]
+            )
+        for name in webhooks if isinstance(webhooks, list | tuple) else ():
+            if isinstance(name, str) and _is_foreign(request, book.find(Webhook, name)):
+                detail = f"{name}: not defined; define the webhook first"
+                raise RefusedError("invalid", [FieldProblem("notify_webhooks", detail)])
+
+
+def _is_foreign(request: Request, entry: Entry | None) -> bool:
+    """Whether an entry is of a tenant that the caller does not reach; what is for all tenants is not."""
+    return entry is not None and bool(whose(entry)) and not caller(request).sees(whose(entry))
 
 
 def editor_of(request: Request) -> Editor:
@@ -143,6 +200,19 @@ async def fields_of(request: Request) -> dict[str, Any]:
         return read_fields(await read_body(request, _MAX_BYTES))
     except FieldsError as error:
         raise Problem(HTTPStatus.BAD_REQUEST, Code.INVALID_JSON, str(error)) from None
+
+
+async def model_of(request: Request, kind: type[Model]) -> Model:
+    """The body as a model. A parameter of the route would be read before it is known who calls, however large it is.
+
+    Raises:
+        Problem: as ``fields_of``; 422 with every mistake.
+    """
+    fields = await fields_of(request)
+    try:
+        return kind.model_validate(fields)
+    except ValidationError as invalid:
+        raise refusal(RefusedError("invalid", problems_of(invalid, kind.model_fields))) from None
 
 
 @contextmanager

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from pydantic import BaseModel
+
 from meterline_api.models import CloudEvent, EventSubmission, ProblemModel
 from meterline_api.problems import MEDIA_TYPE
 from meterline_api.submissions import Form
@@ -65,6 +67,27 @@ EVENT_REQUEST: Final[dict[str, Any]] = {
         },
     },
 }
+
+
+def inlined(schema: dict[str, Any]) -> dict[str, Any]:
+    """A schema that stands in the document by itself: what it refers to is put in its place."""
+    definitions = schema.pop("$defs", {})
+
+    def resolve(node: Any) -> Any:
+        if isinstance(node, dict):
+            if "$ref" in node:
+                return resolve(definitions[node["$ref"].rpartition("/")[2]])
+            return {name: resolve(child) for name, child in node.items()}
+        return [resolve(child) for child in node] if isinstance(node, list) else node
+
+    found: dict[str, Any] = resolve(schema)
+    return found
+
+
+def json_body(kind: type[BaseModel], example: dict[str, Any]) -> dict[str, Any]:
+    """The body of a route that reads it itself."""
+    content = {"application/json": {"schema": inlined(kind.model_json_schema()), "example": example}}
+    return {"requestBody": {"required": True, "content": content}}
 
 
 def problem(description: str, status: int, title: str, code: str, detail: str, **more: Any) -> dict[str, Any]:

@@ -51,8 +51,14 @@ _DETAILS: Final = {
         "Too many requests: `Retry-After` says in how many seconds to try again.",
         "more than 1000 per 1 second of key:abcd; try again in 1 s, or send events in batches",
     ),
+    HTTPStatus.INTERNAL_SERVER_ERROR: (
+        Code.INTERNAL_ERROR,
+        "The server failed.",
+        "the server failed; its log says where",
+    ),
 }
 _ERROR: Final = {"$ref": "#/components/schemas/ErrorModel"}
+_PROBLEM: Final = {"$ref": "#/components/schemas/ProblemModel"}
 
 
 def name_of(route: APIRoute) -> str:
@@ -90,4 +96,6 @@ def _add_refusals(operation: dict[str, Any], guarded: Guarded) -> None:
             answer = {"description": description, "content": content}
         else:
             answer = problem(description, int(status), status.phrase, code, detail)
-        operation["responses"].setdefault(str(int(status)), answer)
+        found = operation["responses"].setdefault(str(int(status)), answer)
+        if found.get("content", {}).get("application/json", {}).get("schema") == _PROBLEM:
+            operation["responses"][str(int(status))] = answer  # the framework knows problems as plain JSON

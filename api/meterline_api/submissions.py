@@ -5,9 +5,12 @@ Pure. ``id`` and ``timestamp`` may still be missing here; ``door`` gives them or
 
 from __future__ import annotations
 
+import io
+import sys
 from collections.abc import Callable
 from datetime import datetime
 from enum import StrEnum
+from itertools import islice
 from typing import Annotated, Final, TypeVar
 
 import msgspec
@@ -42,6 +45,7 @@ class Form(StrEnum):
 
 _ALIASES: Final = {"application/ndjson": Form.NDJSON, "application/jsonl": Form.NDJSON}
 
+UNBOUNDED: Final = sys.maxsize - 1
 Item = TypeVar("Item", bound=Struct)
 _array: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _submission: Final = msgspec.json.Decoder(Submission)
@@ -50,6 +54,13 @@ _submissions: Final = msgspec.json.Decoder(list[Submission])
 
 class UnreadableBodyError(Exception):
     """The body as a whole is not what its media type says; the text says where."""
+
+
+class TooManyEventsError(Exception):
+    """More events than one request may have: told before each of them is looked at, which takes far longer."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"more than {most} events in one request: send them in parts")
 
 
 class UnknownFormError(Exception):
@@ -77,35 +88,51 @@ def form_of(content_type: str) -> Form:
         raise UnknownFormError(f"{named} is not read; send one of {', '.join(Form)}") from None
 
 
-def read_native(form: Form, body: bytes) -> list[Submission | InvalidLine]:
+def read_native(form: Form, body: bytes, most: int = UNBOUNDED) -> list[Submission | InvalidLine]:
     """Events of an ``application/json`` object or array, or of NDJSON: one for each, in order.
 
     Raises:
         UnreadableBodyError: JSON that cannot be taken apart into events. A bad line of NDJSON is only that line's.
+        TooManyEventsError: more than ``most``.
     """
     if form is Form.NDJSON:
-        return [read_one(_submission.decode, line) for line in body.split(b"\n") if line.strip()]
+        return [read_one(_submission.decode, line) for line in _lines(body, most)]
     if body.lstrip()[:1] == b"[":
         try:
-            return list(_submissions.decode(body))
+            found = _submissions.decode(body)
         except UNREADABLE:
-            return [read_one(_submission.decode, bytes(item)) for item in read_array(body)]
+            return [read_one(_submission.decode, bytes(item)) for item in read_array(body, most)]
+        if len(found) > most:
+            raise TooManyEventsError(most)
+        return list(found)
     one = read_one(_submission.decode, body)
     if isinstance(one, InvalidLine) and one.reason == Reason.INVALID_JSON:
         raise UnreadableBodyError(one.detail)
     return [one]
 
 
-def read_array(body: bytes) -> list[msgspec.Raw]:
+def _lines(body: bytes, most: int) -> list[bytes]:
+    """Those that are not blank."""
+    found = list(islice((line for line in io.BytesIO(body) if line.strip()), most + 1))
+    if len(found) > most:
+        raise TooManyEventsError(most)
+    return found
+
+
+def read_array(body: bytes, most: int = UNBOUNDED) -> list[msgspec.Raw]:
     """The items of a JSON array, undecoded.
 
     Raises:
         UnreadableBodyError: it is none.
+        TooManyEventsError: more than ``most``.
     """
     try:
-        return _array.decode(body)
+        found = _array.decode(body)
     except UNREADABLE as error:
         raise UnreadableBodyError(str(error)) from None
+    if len(found) > most:
+        raise TooManyEventsError(most)
+    return found
 
 
 def read_one(decode: Callable[[bytes], Item], text: bytes) -> Item | InvalidLine:

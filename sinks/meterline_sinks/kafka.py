@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
+from zlib import crc32
 
 from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
@@ -59,7 +60,8 @@ class Source:
             "error_cb": self._on_error,
         }
         if sink.worker_id:
-            config["group.instance.id"] = sink.worker_id
+            # who comes back under its id keeps what it had been dealt, also where it now reads more topics (KIP-345)
+            config["group.instance.id"] = f"{sink.worker_id}-{crc32(' '.join(TOPICS).encode()):08x}"
         self.assigned = False
         self.committed: Mapping[Partition, int] = {}
         self._names = {kafka.topic(name): name for name in TOPICS}

@@ -180,7 +180,7 @@ def test_each_difference_is_named_and_nothing_is_put_right(
         ({"period_type": "weekly"}, "period_type", "'hourly', 'daily' or 'monthly'"),
         ({"period_type": 3}, "period_type", "'hourly', 'daily' or 'monthly'"),
         ({"tenant_id": ""}, "tenant_id", "at least 1"),
-        ({"subject": "user:1"}, "subject", "not permitted"),
+        ({"subject": "user:1"}, "subject", "is not known"),
     ],
 )
 def test_what_is_no_whole_period_is_refused_by_field(

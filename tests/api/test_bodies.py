@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import random
 import sys
+import time
 import tracemalloc
 import zlib
 from collections.abc import Callable
@@ -61,3 +63,20 @@ def test_a_body_of_exactly_the_limit_is_taken() -> None:
     assert len(unpack(zlib.compress(bytes(1_000), wbits=31), "gzip", 1_000)) == 1_000
     with pytest.raises(Problem):
         unpack(zlib.compress(bytes(1_001), wbits=31), "gzip", 1_000)
+
+
+@pytest.mark.parametrize("encoding", sorted(PACK))
+def test_a_body_of_very_many_members_is_refused_at_once(encoding: str) -> None:
+    member = PACK[encoding](b"")
+    flood = member * (8_000_000 // len(member))
+    started = time.process_time()
+    with pytest.raises(Problem) as raised:
+        unpack(flood, encoding, 8_000_000)
+    assert raised.value.code == Code.INVALID_ENCODING
+    assert time.process_time() - started < 2, "what is behind a member must not be copied for each"
+
+
+@pytest.mark.parametrize("encoding", sorted(PACK))
+def test_members_may_lie_anywhere_in_a_long_body(encoding: str) -> None:
+    parts = [random.Random(size).randbytes(size) for size in (16_384, 1, 40_000, 0, 100_000)]
+    assert unpack(b"".join(PACK[encoding](part) for part in parts), encoding, 200_000) == b"".join(parts)

@@ -136,6 +136,25 @@ def test_a_webhook_that_is_new_can_be_told_too(told: Telling) -> None:
     told.wait(made.id, crm=["delivered", 200], erp=["delivered", 200], late=["delivered", 200])
 
 
+def test_nobody_sends_on_what_another_tenant_was_told(told: Telling) -> None:
+    made = told.crossed("beta")
+    told.notifiers.define(
+        webhook("betas", told.crm.url, tenant_id="beta"), webhook("others", told.crm.url, tenant_id="o")
+    )
+    told.tell(made)
+    wait_until(lambda: "webhook/betas" in told.statuses(made.id), SOON, "it is told")
+
+    def resend(tenant: str, target: str) -> int:
+        key = told.api.client.post("/v1/keys", json={"role": "admin", "tenants": [tenant]}).json()["key"]
+        path, headers = f"/v1/notifications/{made.id}/resend", {"Authorization": f"Bearer {key}"}
+        return told.api.client.post(path, json={"target": target}, headers=headers).status_code
+
+    wait_until(lambda: told.resend(made.id, target="webhook/others").status_code == 202, SOON, "the webhook is known")
+    assert resend("o", "webhook/others") == 404, "the notification is another's"
+    assert resend("beta", "webhook/others") == 422, "the webhook is another's"
+    assert resend("beta", "webhook/betas") == 202
+
+
 def test_a_request_lies_on_the_partition_of_the_tenant_or_of_none(told: Telling, kafka: str) -> None:
     homes = {partition_of(f"t{number}", PARTITIONS): f"t{number}" for number in range(20)}
     assert len(homes) == PARTITIONS

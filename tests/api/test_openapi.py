@@ -45,6 +45,13 @@ def test_every_operation_is_described(app: FastAPI, document: dict[str, Any]) ->
     assert all(re.fullmatch("[a-z][a-z0-9_]*", id) for id in ids), ids
 
 
+def test_failures_are_problems_where_problems_are_answered(app: FastAPI, document: dict[str, Any]) -> None:
+    for path in {str(each.route.path_format) for each in guarded(app)}:
+        for method, operation in document["paths"][path].items():
+            refused, failed = (set(operation["responses"][status]["content"]) for status in ("401", "500"))
+            assert failed == refused, f"{method} {path}"
+
+
 def test_a_key_is_required_wherever_it_is(app: FastAPI, document: dict[str, Any]) -> None:
     guarded_paths = {str(each.route.path_format) for each in guarded(app)}
     for path, operations in document["paths"].items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from meterline_api.cloudevents import identity, read_cloudevents
 from meterline_api.submissions import (
     Form,
     Submission,
+    TooManyEventsError,
     UnknownFormError,
     UnreadableBodyError,
     form_of,
@@ -171,3 +173,22 @@ def test_two_cloudevents_have_the_same_identity_only_if_source_and_id_are_the_sa
 
 def test_where_source_ends_and_id_begins_makes_a_difference() -> None:
     assert len({identity("a", "bc"), identity("ab", "c"), identity("1:a", "b"), identity("1", ":ab")}) == 4
+
+
+@pytest.mark.parametrize(
+    ("form", "item", "ends"),
+    [(Form.NDJSON, b"1\n", (b"", b"")), (Form.JSON, b"1,", (b"[", b"1]")), (Form.CLOUDEVENTS, b"1,", (b"[", b"1]"))],
+)
+def test_too_many_are_told_before_each_is_looked_at(form: Form, item: bytes, ends: tuple[bytes, bytes]) -> None:
+    read = read_cloudevents if form is Form.CLOUDEVENTS else read_native
+    started = time.process_time()
+    with pytest.raises(TooManyEventsError):
+        read(form, ends[0] + item * 1_000_000 + ends[1], 10_000)
+    assert time.process_time() - started < 2
+    assert len(read(form, ends[0] + item * 10 + ends[1], 11)) in (10, 11)
+
+
+def test_too_many_events_that_can_be_read_are_told_too() -> None:
+    with pytest.raises(TooManyEventsError):
+        read_native(Form.JSON, json.dumps([GOOD] * 4).encode(), 3)
+    assert len(read_native(Form.JSON, json.dumps([GOOD] * 3).encode(), 3)) == 3

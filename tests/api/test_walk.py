@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 from pydantic import SecretStr
 
 from meterline_api.access.principal import Principal, Right
@@ -269,6 +270,52 @@ def test_nobody_is_let_in_without_a_key(app: FastAPI, walked: Walked) -> None:
         for key in (None, "mk_quiet1_0", "a.b.c"):
             answer = walked.send(key, call)
             assert (answer.status_code, code_of(answer)) == (401, "unauthorized"), (call, answer.text)
+
+
+def test_no_body_is_read_before_it_is_known_who_calls(app: FastAPI, walked: Walked) -> None:
+    for each in guarded(app):
+        route = each.route.original_route
+        assert isinstance(route, APIRoute)
+        assert route.body_field is None, f"{each.route.path}: the framework reads all of it; read it with model_of"
+    for call in calls(app):
+        if call.body is not None:
+            answer = httpx.request(
+                call.method,
+                walked.api.client.base_url.join(call.path),
+                content=b"{",
+                headers={"Content-Type": call.media_type},
+                trust_env=False,
+            )
+            assert (answer.status_code, code_of(answer)) == (401, "unauthorized"), (call, answer.text)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status"),
+    [
+        ("PATCH", "/v1/metrics/quiet-metric", {"aggregation": "max"}, 404),
+        ("PUT", "/v1/metrics/quiet-metric", {"aggregation": "max"}, 403),
+        ("PATCH", "/v1/thresholds/th-quiet", {"steps": []}, 404),
+        ("PATCH", "/v1/webhooks/wh-quiet", {"enabled": False}, 404),
+        ("DELETE", "/v1/webhooks/wh-quiet", None, 404),
+        ("DELETE", "/v1/metrics/calls", None, 403),
+        ("POST", "/v1/quotas", {"metric": "calls", "tenant_id": FOREIGN, "included": "1"}, 403),
+        ("POST", "/v1/quotas", {"metric": "quiet-metric", "tenant_id": OURS, "included": "1"}, 422),
+        ("POST", "/v1/thresholds", {"metric": "quiet-metric", "tenant_id": OURS, "amount": "1"}, 422),
+        ("POST", "/v1/thresholds", {"metric": "calls", "tenant_id": OURS, "notify_webhooks": ["wh-quiet"]}, 422),
+        ("POST", f"/v1/notifications/{TOLD.id}/resend", {"target": "webhook/mine"}, 404),
+    ],
+)
+def test_a_refusal_does_not_tell_what_others_have(
+    walked: Walked, method: str, path: str, body: Any, status: int
+) -> None:
+    call = Call(method, path, path, {}, body, "application/json", frozenset(), names_foreign=True)
+    answer = walked.send(walked.keys[Role.ADMIN], call)
+    assert answer.status_code == status, answer.text
+    asked = f"{path} {json.dumps(body)}"
+    for said in (FOREIGN, "sum", "th-quiet", "has usage", "belongs to"):
+        assert said in asked or said not in answer.text, answer.text
+    if status == 422:
+        assert "not defined" in answer.text
 
 
 @pytest.mark.parametrize("role", Role)

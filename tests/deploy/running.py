@@ -48,12 +48,12 @@ class Said(NamedTuple):
     stderr: str
 
 
-def asked(*arguments: str) -> Said:
+def asked(*arguments: str, columns: int = 200) -> Said:
     """A command that ends before it does anything: the same, without a process of its own."""
     out, err = io.StringIO(), io.StringIO()
     with (
         patch.object(sys, "argv", ["meterline", *arguments]),
-        patch.dict(os.environ, COLUMNS="200"),
+        patch.dict(os.environ, COLUMNS=str(columns)),
         redirect_stdout(out),
         redirect_stderr(err),
         pytest.raises(SystemExit) as ended,

@@ -72,6 +72,13 @@ def test_help_gives_examples_that_the_command_line_understands(command: tuple[st
     assert any(words.startswith(" ".join(command)) for words in called), done.stdout
 
 
+@pytest.mark.parametrize("command", leaves(), ids=" ".join)
+def test_help_fits_80_columns_and_cuts_no_name_off(command: tuple[str, ...]) -> None:
+    said = asked(*command, "--help", columns=80).stdout
+    assert max(map(len, said.splitlines())) <= 80
+    assert not re.search("[A-Za-z]…", said)
+
+
 def test_help_answers_without_loading_what_commands_need() -> None:
     code = (
         "import sys; from meterline_deploy.cli import build; build();"

@@ -10,6 +10,7 @@ import time
 from threading import Thread
 
 import pytest
+from confluent_kafka import Consumer
 
 from tests.sinks.conftest import Tables
 from tests.sinks.harness import ACCEPTED, REJECTED, TOPICS, TOTALS, Feed, Gate, Sinks, wait_until
@@ -415,3 +416,27 @@ def test_retention_that_overtakes_a_waiting_sink_stops_it(feed: Feed, sinks: Sin
     assert sinks.exit_code("one") == 1
     assert f"{feed.prefix}{ACCEPTED}[0] were deleted before they were written" in sinks.log("one")
     assert "Traceback" not in sinks.log("one")
+
+
+def test_a_sink_that_reads_a_topic_more_than_the_one_before_it_is_dealt_that_too(feed: Feed, sinks: Sinks) -> None:
+    """A static member that comes back before its session has ended keeps what it had, whatever it subscribes to."""
+    before = Consumer(
+        {
+            "bootstrap.servers": feed.bootstrap,
+            "group.id": feed.group,
+            "group.instance.id": "one",
+            "partition.assignment.strategy": "range",
+            "session.timeout.ms": 20_000,
+        }
+    )
+    before.subscribe([feed.prefix + topic for topic in (ACCEPTED, REJECTED, TOTALS)])
+
+    def dealt() -> bool:
+        before.poll(0.1)
+        return len(before.assignment()) == 3 * feed.partitions
+
+    wait_until(dealt, 30, "the sink before it has its partitions")
+    before.close()  # which a static member does without leaving the group
+    sinks.start("one")
+    wait_until(lambda: f"reading {len(list(feed.all_partitions()))} partitions" in sinks.log("one"), 60, "all are read")
+    assert sinks.stop("one") == 0

@@ -88,6 +88,9 @@ def _read(variable: str, text: str) -> RateLimitItem | None:
     if not text.strip():
         return None
     try:
-        return parse(text)
+        item = parse(text)
     except ValueError:
-        raise ConfigurationError(f"{variable} is {text!r}; write it like {EXAMPLE} or 60000/minute") from None
+        item = None
+    if item is None or item.amount < 1:
+        raise ConfigurationError(f"{variable} is {text!r}; write it like {EXAMPLE} or 60000/minute")
+    return item

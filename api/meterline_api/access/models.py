@@ -21,10 +21,7 @@ TenantList = Annotated[
 class NewKey(BaseModel):
     """A key to be made."""
 
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={"examples": [{"name": "orders service", "role": "producer", "tenants": ["acme"]}]},
-    )
+    model_config = ConfigDict(extra="forbid")
 
     name: Label = Field("", description="For people.")
     role: Annotated[Role, AnyCase]

@@ -85,6 +85,18 @@ class Desk:
             return Fate(known.deliveries)
         return Fate([], self._why_unknown(timestamp) or _NOBODY)
 
+    async def whose(self, id: str) -> str | None:
+        """The tenant that a notification is about; None where there is no such notification.
+
+        Raises:
+            UnavailableError: ClickHouse is needed to find it and does not answer.
+        """
+        known = self._deliveries.find(id)
+        if known is not None:
+            return known.deliveries[0].tenant_id
+        told = await self.find(id)
+        return None if told is None else told.answer.tenant_id
+
     async def home(self, id: str, target: str) -> int | None:
         """The partition that a request to resend belongs on; None where there is no such notification.
 

@@ -19,7 +19,7 @@ import msgspec
 from meterline_api.cloudevents import CloudEvent, identity, members_of, read_event, submission_of
 from meterline_api.openmeter.meters import Aggregation, Meter, Meters
 from meterline_api.openmeter.paths import Members, find
-from meterline_api.submissions import Form, Submission, UnreadableBodyError, read_array
+from meterline_api.submissions import UNBOUNDED, Form, Submission, UnreadableBodyError, read_array
 from meterline_schemas.event import MAX_ID
 from meterline_schemas.quantity import DECIMALS, MAX_TEXT
 from meterline_schemas.reading import UNREADABLE, InvalidLine
@@ -43,14 +43,15 @@ class Part(NamedTuple):
     found: Submission | InvalidLine
 
 
-def read_events(form: Form, body: bytes) -> list[bytes]:
+def read_events(form: Form, body: bytes, most: int = UNBOUNDED) -> list[bytes]:
     """The events of a body, each as its JSON.
 
     Raises:
         UnreadableBodyError: it cannot be taken apart into events.
+        TooManyEventsError: more than ``most``.
     """
     if form is Form.CLOUDEVENTS or (form is Form.JSON and body.lstrip()[:1] == b"["):
-        return [bytes(item) for item in read_array(body)]
+        return [bytes(item) for item in read_array(body, most)]
     try:
         _raw.decode(body)
     except UNREADABLE as error:

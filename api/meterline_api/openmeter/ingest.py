@@ -15,7 +15,7 @@ from meterline_api.openmeter.meters import Meters
 from meterline_api.problems import Code, Problem
 from meterline_api.routes.events import admit, take
 from meterline_api.service import Service
-from meterline_api.submissions import Form, UnknownFormError, UnreadableBodyError, form_of
+from meterline_api.submissions import Form, TooManyEventsError, UnknownFormError, UnreadableBodyError, form_of
 
 FORMS = (Form.CLOUDEVENT, Form.CLOUDEVENTS, Form.JSON)
 
@@ -30,13 +30,7 @@ async def ingest(request: Request) -> None:
     service: Service = request.app.state.service
     meters: Meters = request.app.state.openmeter
     body = await read_body(request, service.settings.max_body_bytes)
-    events = _events(request, body)
-    if len(events) > service.settings.max_events:
-        raise Problem(
-            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-            Code.TOO_MANY_EVENTS,
-            f"{len(events)} events in one request, at most {service.settings.max_events} are taken: send them in parts",
-        )
+    events = _events(request, body, service.settings.max_events)
     parts = list(parts_of(events, meters, datetime.now(UTC)))
     if not parts:
         return
@@ -56,7 +50,7 @@ async def ingest(request: Request) -> None:
         raise _partly(HTTPStatus.FORBIDDEN, code, "refused", taken.events)
 
 
-def _events(request: Request, body: bytes) -> list[bytes]:
+def _events(request: Request, body: bytes, most: int) -> list[bytes]:
     try:
         media_type = request.headers.get("content-type", "")
         if "ce-specversion" in request.headers and not media_type.startswith("application/cloudevents"):
@@ -64,7 +58,7 @@ def _events(request: Request, body: bytes) -> list[bytes]:
         form = form_of(media_type)
         if form not in FORMS:
             raise UnknownFormError(f"{form} is not read here; send one of {', '.join(FORMS)}")
-        return read_events(form, body)
+        return read_events(form, body, most)
     except UnknownFormError as error:
         raise Problem(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
@@ -72,6 +66,8 @@ def _events(request: Request, body: bytes) -> list[bytes]:
             str(error),
             headers={"Accept-Post": ", ".join(FORMS)},
         ) from None
+    except TooManyEventsError as error:
+        raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, Code.TOO_MANY_EVENTS, str(error)) from None
     except UnreadableBodyError as error:
         raise Problem(HTTPStatus.BAD_REQUEST, Code.INVALID_JSON, f"the body cannot be read: {error}") from None
 

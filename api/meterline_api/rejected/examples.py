@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from meterline_api.examples import UNAUTHORIZED, problem
+from meterline_api.examples import UNAUTHORIZED, inlined, problem
 from meterline_api.rejected.models import ReplayRequest
 
 Answers = dict[int | str, dict[str, Any]]
@@ -52,21 +52,6 @@ _CURSOR: Final = problem(
 
 def ok(description: str, example: Any) -> dict[str, Any]:
     return {"description": description, "content": {"application/json": {"example": example}}}
-
-
-def _inlined(schema: dict[str, Any]) -> dict[str, Any]:
-    """A schema that stands in the document by itself: what it refers to is put in its place."""
-    definitions = schema.pop("$defs", {})
-
-    def resolve(node: Any) -> Any:
-        if isinstance(node, dict):
-            if "$ref" in node:
-                return resolve(definitions[node["$ref"].rpartition("/")[2]])
-            return {name: resolve(child) for name, child in node.items()}
-        return [resolve(child) for child in node] if isinstance(node, list) else node
-
-    found: dict[str, Any] = resolve(schema)
-    return found
 
 
 LIST: Final[Answers] = {
@@ -163,7 +148,7 @@ REPLAY_REQUEST: Final[dict[str, Any]] = {
         "required": True,
         "content": {
             "application/json": {
-                "schema": _inlined(ReplayRequest.model_json_schema()),
+                "schema": inlined(ReplayRequest.model_json_schema()),
                 "examples": {
                     "metric": {"summary": "After a metric was defined", "value": {"metric": "orders"}},
                     "dry_run": {

@@ -15,6 +15,8 @@ from meterline_api.access.principal import Right
 from meterline_api.aggregate_examples import AGGREGATE_ANSWERS
 from meterline_api.announce import Announcer
 from meterline_api.comparison import Comparison
+from meterline_api.entries import model_of
+from meterline_api.examples import json_body
 from meterline_api.models import UsageAggregateAnswer, UsageAggregateRequest
 from meterline_api.problems import Code, Problem
 from meterline_api.service import Service
@@ -36,11 +38,14 @@ _BEGINS: Final = {
     "/v1/usage/aggregate",
     response_model=UsageAggregateAnswer,
     responses=AGGREGATE_ANSWERS,
+    openapi_extra=json_body(
+        UsageAggregateRequest, {"period_type": "daily", "period_start": "2026-11-01T00:00:00Z", "metric": "orders"}
+    ),
     summary="Compute one period again from its events",
     tags=["usage"],
     dependencies=[needs(Right.MANAGE_FINANCE)],
 )
-async def aggregate(request: Request, asked: UsageAggregateRequest) -> UsageAggregateAnswer:
+async def aggregate(request: Request) -> UsageAggregateAnswer:
     """Counts an hour, day or month (UTC) again from the single events, and compares what comes out with the totals
     that usage is answered from: for each tenant and metric count, sum, min, max and last.
 
@@ -49,6 +54,7 @@ async def aggregate(request: Request, asked: UsageAggregateRequest) -> UsageAggr
     """
     service: Service = request.app.state.service
     announcer: Announcer = request.app.state.announcer
+    asked = await model_of(request, UsageAggregateRequest)
     refuse_unseen(request, asked.tenant_id or "")
     start, end = whole(Period(asked.period_type), asked.period_start)
     if asked.metric is not None and service.catalog.metric(asked.metric) is None:

@@ -7,7 +7,8 @@ from http import HTTPStatus
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import AwareDatetime
+from pydantic import AfterValidator, AwareDatetime
+from pydantic import WithJsonSchema as Shown
 
 from meterline_api.access.guard import needs, require, tenants_of
 from meterline_api.access.principal import Right
@@ -22,6 +23,7 @@ from meterline_api.formats.table import Format
 from meterline_api.problems import Code, Problem
 from meterline_api.queries import Window
 from meterline_api.service import Service
+from meterline_api.windows import DURATIONS
 from meterline_schemas.audit.entry import instant
 from meterline_schemas.event import MAX_ID
 
@@ -51,6 +53,17 @@ _Consistent = Annotated[
     ),
 ]
 _Format = Annotated[Format, format_of(Format.CSV, Format.NDJSON, Format.PARQUET, Format.JSON)]
+_WINDOWS: Final = (Window.HOUR, Window.DAY, Window.MONTH)
+_DURATIONS: Final = [text for text, window in DURATIONS.items() if window in _WINDOWS]
+
+
+def _of_totals(window: Window) -> Window:
+    if window not in _WINDOWS:
+        raise ValueError(f"a file has windows of {', '.join(_WINDOWS)}; GET /v1/usage has all")
+    return window
+
+
+_Window = Annotated[Window, AfterValidator(_of_totals), Shown({"type": "string", "enum": [*_WINDOWS, *_DURATIONS]})]
 _HEADERS: Final = {"parameters": examples.parameters()}
 
 
@@ -68,7 +81,7 @@ async def export_usage(
     metric: _Name = None,
     start: _From = None,
     end: _To = None,
-    window: Annotated[Window, Query(description="A row for each hour, day or month in UTC.")] = Window.DAY,
+    window: Annotated[_Window, Query(description="A row for each hour, day or month in UTC.")] = Window.DAY,
     limit: _Limit = None,
     cursor: _Cursor = None,
     snapshot: _Snapshot = None,

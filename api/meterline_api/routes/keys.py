@@ -14,7 +14,8 @@ from meterline_api.access.models import CallerAnswer, KeyAnswer, NewKey, NewKeyA
 from meterline_api.access.principal import Right
 from meterline_api.catalog_examples import KEYS
 from meterline_api.catalog_models import Page
-from meterline_api.entries import Entries, answer, document
+from meterline_api.entries import Entries, answer, document, model_of
+from meterline_api.examples import json_body
 from meterline_api.problems import Code, Problem
 from meterline_api.routes.parameters import Cursor, Limit
 from meterline_schemas.catalog import ApiKey
@@ -58,14 +59,16 @@ async def get_key(request: Request, id: _Id) -> Response:
     status_code=201,
     response_model=NewKeyAnswer,
     responses=KEYS.changes,
+    openapi_extra=json_body(NewKey, {"name": "orders service", "role": "producer", "tenants": ["acme"]}),
     summary="Make an API key",
     dependencies=_ADMIN,
 )
-async def create_key(request: Request, asked: NewKey) -> Response:
+async def create_key(request: Request) -> Response:
     """Make a key. This answer is the only one that shows it: of the key itself only a hash is kept.
 
     It is valid in this process when it is answered, and in others about a tenth of a second later.
     """
+    asked = await model_of(request, NewKey)
     if asked.expires_at is not None and asked.expires_at <= datetime.now(UTC):
         raise Problem(
             HTTPStatus.UNPROCESSABLE_ENTITY,

@@ -27,6 +27,8 @@ from meterline_api.notifications.models import (
 )
 from meterline_api.problems import Code, Problem
 from meterline_api.routes.parameters import Cursor, Limit, OfMetric, OfTenant
+from meterline_api.service import Service
+from meterline_schemas.catalog import Webhook
 from meterline_schemas.errors import UnavailableError
 from meterline_schemas.notification import Type
 
@@ -106,6 +108,7 @@ async def resend_notification(request: Request, id: str) -> Response:
     target = await _target(request)
     desk = _desk(request)
     try:
+        await _refuse_unreached(request, id, target)
         home = await desk.home(id, target)
     except NobodyError as error:
         raise (_wrong("target", str(error)) if error.of_target else _nothing(error)) from None
@@ -123,6 +126,26 @@ async def resend_notification(request: Request, id: str) -> Response:
 def _desk(request: Request) -> Desk:
     desk: Desk = request.app.state.notifications
     return desk
+
+
+async def _refuse_unreached(request: Request, id: str, target: str) -> None:
+    """Refuse a notification or a webhook of a tenant that the caller does not reach, as one that is not there.
+
+    Raises:
+        Problem: 404; 422 for the webhook.
+        UnavailableError: whose it is cannot be told.
+    """
+    principal = caller(request)
+    if principal.tenants is None:
+        return
+    tenant_id = await _desk(request).whose(id)
+    if tenant_id is None or not principal.sees(tenant_id):
+        raise _not_found(id)
+    kind, _, name = target.partition("/")
+    service: Service = request.app.state.service
+    webhook = service.catalog.find(Webhook, name) if kind == "webhook" else None
+    if webhook is not None and webhook.tenant_id and not principal.sees(webhook.tenant_id):
+        raise _wrong("target", f"{target!r} was not told of it and is no webhook")
 
 
 async def _target(request: Request) -> str:

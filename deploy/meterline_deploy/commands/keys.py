@@ -26,7 +26,10 @@ def register(app: typer.Typer) -> None:
 
 
 def create(
-    role: Annotated[Role, typer.Option(help="What it may do.", case_sensitive=False)],
+    role: Annotated[
+        Role,
+        typer.Option(metavar="ROLE", help="producer, viewer, finance or admin: what it may do.", case_sensitive=False),
+    ],
     tenant: Annotated[
         list[str], typer.Option(metavar="TENANT", help="Whose data it reaches; again for more; '*' for all.")
     ],
@@ -34,7 +37,7 @@ def create(
     expires: Annotated[
         str | None, typer.Option(metavar="TIME", help="From then on it is refused, as 2027-01-01T00:00:00Z.")
     ] = None,
-    requests_per_second: Annotated[int | None, typer.Option(min=1, help="A limit of its own.")] = None,
+    requests_per_second: Annotated[int | None, typer.Option(metavar="N", min=1, help="A limit of its own.")] = None,
     data: DataOption = Path(".meterline"),
 ) -> None:
     """Make an API key. It is printed once; of the key itself only a hash is kept.

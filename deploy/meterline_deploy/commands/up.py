@@ -28,24 +28,20 @@ def start(
     workers: Annotated[int, typer.Option(min=1, max=64, help="Stream workers, which share the partitions.")] = 1,
     kafka: Annotated[
         str | None,
-        typer.Option(
-            metavar="BOOTSTRAP",
-            help="Use this Kafka instead of an embedded one (METERLINE_KAFKA_CONFIG: SASL, TLS as JSON).",
-        ),
+        typer.Option(metavar="BOOTSTRAP", help="Use this Kafka instead of an embedded one."),
     ] = None,
     clickhouse: Annotated[
         str | None,
-        typer.Option(
-            metavar="URL",
-            help="Use this ClickHouse instead of an embedded one "
-            "(METERLINE_CLICKHOUSE_USER, METERLINE_CLICKHOUSE_PASSWORD: who logs in).",
-        ),
+        typer.Option(metavar="URL", help="Use this ClickHouse instead of an embedded one."),
     ] = None,
 ) -> None:
     """Run Kafka, ClickHouse, the stream workers, the sinks and the API on this machine until Ctrl-C.
 
     Everything is kept in the data folder and is there again at the next start, even after kill -9.
     Prints a line per part as it comes up, then one that starts with `ready`. Logs are in DATA/logs.
+
+    Who logs in to servers of your own is in METERLINE_KAFKA_CONFIG (SASL, TLS as JSON), METERLINE_CLICKHOUSE_USER and
+    METERLINE_CLICKHOUSE_PASSWORD.
 
     **Examples**
 

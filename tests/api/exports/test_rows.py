@@ -231,6 +231,12 @@ def test_nonsense_is_refused_with_a_sentence(api: ApiProcess, query: dict[str, s
     assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
 
 
+@pytest.mark.parametrize("window", ["minute", "week", "billing", "PT1M", "P1W", "year"])
+def test_a_window_that_a_file_does_not_have_is_refused(api: ApiProcess, window: str) -> None:
+    answer = get(api, "usage", window=window)
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request"), answer.text
+
+
 @pytest.mark.parametrize("tenant_id", ["\x00", "'; --", "{x:String}", "\\", "名", "a\tb\nc"])
 def test_any_text_can_be_asked_for(api: ApiProcess, tenant_id: str) -> None:
     for table in ("events", "usage", "rejected-events"):
