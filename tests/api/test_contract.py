@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis.stateful import run_state_machine_as_test
 from pydantic import SecretStr
 from schemathesis.checks import CheckContext
 from schemathesis.specs.openapi import checks as openapi
@@ -105,3 +106,16 @@ def test_no_answer_is_undocumented(document: Any, method: str, path: str) -> Non
         case.call_and_validate(headers={"Authorization": f"Bearer {KEY}"}, checks=CHECKS, timeout=60)
 
     walk()
+
+
+def test_no_answer_is_undocumented_on_the_way_from_one_to_the_next(document: Any) -> None:
+    """What one answer gives, ids and cursors, goes into the next request."""
+
+    class Walk(document.as_state_machine()):  # type: ignore[misc]
+        def get_call_kwargs(self, case: Any) -> dict[str, Any]:
+            return {"headers": {"Authorization": f"Bearer {KEY}"}, "timeout": 60}
+
+        def validate_response(self, response: Any, case: Any, **_more: Any) -> None:
+            case.validate_response(response, checks=CHECKS)
+
+    run_state_machine_as_test(Walk, settings=settings(PROFILE, max_examples=EXAMPLES, stateful_step_count=10))

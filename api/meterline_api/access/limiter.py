@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from http import HTTPStatus
@@ -15,6 +16,9 @@ from meterline_api.access.principal import Principal
 from meterline_api.problems import Code, Problem
 from meterline_schemas.errors import ConfigurationError
 
+log = logging.getLogger(__name__)
+
+_TELL_EVERY: Final = 60.0  # seconds
 EXAMPLE: Final = "1000/second"
 
 
@@ -52,6 +56,7 @@ class Limiter:
                 f"METERLINE_API_LIMIT_STORAGE: {error}; memory:// counts in each process"
             ) from None
         self._strategy = SlidingWindowCounterRateLimiter(found)
+        self._told = -math.inf
 
     async def take(self, principal: Principal) -> Left | None:
         """One request more; what is left of the narrowest limit, None where none applies.
@@ -69,8 +74,12 @@ class Limiter:
         ):
             if item is None:
                 continue
-            taken = await self._strategy.hit(item, name)
-            stats = await self._strategy.get_window_stats(item, name)
+            try:
+                taken = await self._strategy.hit(item, name)
+                stats = await self._strategy.get_window_stats(item, name)
+            except Exception as error:  # each kind of storage has errors of its own
+                self._tell(error)
+                return None
             left = Left(item.amount, stats.remaining, max(0, math.ceil(stats.reset_time - time.time())))
             if not taken:
                 raise Problem(
@@ -82,6 +91,12 @@ class Limiter:
             if narrowest is None or left.remaining < narrowest.remaining:
                 narrowest = left
         return narrowest
+
+    def _tell(self, error: Exception) -> None:
+        """A storage that does not answer must not keep usage out: nothing is counted meanwhile, and that is said."""
+        if time.monotonic() - self._told > _TELL_EVERY:
+            self._told = time.monotonic()
+            log.warning("requests are not limited, METERLINE_API_LIMIT_STORAGE does not answer: %s", error)
 
 
 def _read(variable: str, text: str) -> RateLimitItem | None:

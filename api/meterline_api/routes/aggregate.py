@@ -45,7 +45,7 @@ _BEGINS: Final = {
     tags=["usage"],
     dependencies=[needs(Right.MANAGE_FINANCE)],
 )
-async def aggregate(request: Request) -> UsageAggregateAnswer:
+async def aggregate_usage(request: Request) -> UsageAggregateAnswer:
     """Counts an hour, day or month (UTC) again from the single events, and compares what comes out with the totals
     that usage is answered from: for each tenant and metric count, sum, min, max and last.
 

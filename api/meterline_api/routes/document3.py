@@ -49,7 +49,7 @@ router = APIRouter(route_class=DocumentRoute, dependencies=[needs(None)], tags=[
 
 
 @router.post("/api/metering/{name}", responses=ANSWERS, openapi_extra=CALL, summary="Call a command or query by name")
-async def call(
+async def call_metering(
     request: Request, name: Annotated[str, Path(json_schema_extra={"enum": [*COMMANDS, *QUERIES]})]
 ) -> Response:
     """One command or query, its fields in a JSON object, in the forms of the requirement document: camelCase,
@@ -63,7 +63,9 @@ async def call(
 
 
 @router.get("/api/metering/{name}", responses=ANSWERS, summary="Call a query by name")
-async def query(request: Request, name: Annotated[str, Path(json_schema_extra={"enum": [*QUERIES]})]) -> Response:
+async def query_metering(
+    request: Request, name: Annotated[str, Path(json_schema_extra={"enum": [*QUERIES]})]
+) -> Response:
     """One query, its fields as query parameters."""
     operation = QUERIES.get(name)
     if operation is None and name in COMMANDS:

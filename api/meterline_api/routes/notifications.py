@@ -11,6 +11,7 @@ from pydantic import AwareDatetime
 
 from meterline_api.access.guard import caller, needs, tenants_of
 from meterline_api.access.principal import Right
+from meterline_api.audit import audit
 from meterline_api.bodies import read_body
 from meterline_api.catalog_models import Page
 from meterline_api.entries import answer, document
@@ -116,6 +117,7 @@ async def resend_notification(request: Request, id: str) -> Response:
         raise _unavailable(Code.CLICKHOUSE_UNAVAILABLE, error) from None
     if home is None:
         raise _not_found(id)
+    await audit(request, "notification.resent", "notification", id, details={"target": target})
     try:
         written = await desk.resend(home, id, target)
     except UnavailableError as error:

@@ -10,6 +10,7 @@ from meterline_schemas.catalog.entry import AnyCase, Entry, Label
 from meterline_schemas.event import MAX_ID
 from meterline_schemas.roles import Role
 
+MAX_TENANT_BYTES = 256 * 1024  # a record that tells of a change holds them twice
 KEY_ID_PATTERN = r"^[a-z0-9]{4,32}$"
 
 
@@ -38,6 +39,8 @@ class ApiKey(Entry):
     def _all_or_some(cls, tenants: list[str]) -> list[str]:
         if "*" in tenants and len(tenants) > 1:
             raise ValueError('is ["*"] for all tenants, or the tenants; not both')
+        if sum(len(name.encode()) for name in tenants) > MAX_TENANT_BYTES:
+            raise ValueError(f"are more than {MAX_TENANT_BYTES} bytes together; make several keys")
         return sorted(set(tenants))
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,10 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meterline_api.access.keys import hash_of, is_valid, new_key, principal_of, read_key
+from meterline_api.access.limiter import Limiter
 from meterline_api.access.principal import Principal, Right, tenants_from
 from meterline_api.access.tokens import ClaimsError, Rules
 from meterline_api.access.tokens import principal_of as named
 from meterline_api.access.visible import may_change, may_read
+from meterline_api.problems import Problem
 from meterline_schemas.catalog import ApiKey, Metric, Quota, RefusedError, Tenant, Threshold, read_entry
 from meterline_schemas.roles import Role
 
@@ -64,7 +67,7 @@ def test_a_key_is_of_some_tenants_or_of_all() -> None:
     assert principal_of(entry()).only_tenant == "acme"
     assert principal_of(entry(tenants=["*"])).tenants is None
     assert principal_of(entry(tenants=["a", "b"])).only_tenant is None
-    for wrong in ([], ["*", "acme"], [""]):
+    for wrong in ([], ["*", "acme"], [""], [f"{n:04}" + "名" * 200 for n in range(1000)]):
         with pytest.raises(RefusedError):
             entry(tenants=wrong)
 
@@ -114,3 +117,14 @@ def test_a_token_that_names_none_is_nobody(wrong: dict[str, object]) -> None:
 def test_tenants_of_a_list_with_a_star_are_all() -> None:
     assert tenants_from(["a", "*"]) is None
     assert tenants_from([]) == frozenset()
+
+
+def test_a_limit_whose_storage_does_not_answer_keeps_nobody_out(caplog: pytest.LogCaptureFixture) -> None:
+    limiter = Limiter("1/hour", "", "memory://")
+    caller = Principal("key:a", Role.VIEWER, None)
+    assert asyncio.run(limiter.take(caller)) is not None
+    with pytest.raises(Problem):
+        asyncio.run(limiter.take(caller))
+    limiter._strategy = None  # type: ignore[assignment]
+    assert [asyncio.run(limiter.take(caller)) for _ in range(3)] == [None] * 3
+    assert caplog.text.count("requests are not limited") == 1
