@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from http import HTTPStatus
-from typing import Any
 
-from fastapi import FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
+from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
-from starlette.exceptions import HTTPException
 
 from meterline.connection import check
 from meterline.ingest import Ingest
-from meterline_api.access.desk import Access
+from meterline_api.access.desk import Access, tokens_of
 from meterline_api.access.keys import pepper_from
 from meterline_api.access.limiter import Limiter
-from meterline_api.access.tokens import KeySet, Rules, SharedSecret, Tokens
 from meterline_api.announce import Announcer
 from meterline_api.audit_recorder import Recorder
 from meterline_api.calls import Calls
@@ -26,6 +21,7 @@ from meterline_api.census import Census
 from meterline_api.clickhouse import ClickHouse
 from meterline_api.door import Window
 from meterline_api.editor import Editor
+from meterline_api.error_answers import answer_errors
 from meterline_api.event_life.desk import Desk as EventDesk
 from meterline_api.event_life.origins import Origins
 from meterline_api.middleware import Outermost
@@ -34,7 +30,6 @@ from meterline_api.notifications.running import Notifications
 from meterline_api.offsets import Offsets
 from meterline_api.openapi import TAGS, describe, name_of
 from meterline_api.openmeter.file import read_meters
-from meterline_api.problems import Code, Problem
 from meterline_api.quotas.running import Quotas
 from meterline_api.routes import (
     audit,
@@ -73,8 +68,6 @@ from meterline_schemas.catalog import ApiKey
 from meterline_schemas.catalog.store import Store
 from meterline_schemas.kafka_tail import KafkaTail
 from meterline_schemas.settings import ClickHouseSettings, JudgeSettings, KafkaSettings
-
-_CODES: Mapping[int, Code] = {404: Code.NOT_FOUND, 405: Code.METHOD_NOT_ALLOWED}
 
 
 def create_app(
@@ -151,7 +144,7 @@ def create_app(
     app.state.openmeter = read_meters(settings.openmeter_meters)
     app.state.limiter = Limiter(settings.caller_limit, settings.tenant_limit, settings.limit_storage)
     app.state.access = Access(
-        root_key, app.state.pepper, lambda id: app.state.service.catalog.find(ApiKey, id), _tokens(settings)
+        root_key, app.state.pepper, lambda id: app.state.service.catalog.find(ApiKey, id), tokens_of(settings)
     )
     api = (
         events,
@@ -179,29 +172,12 @@ def create_app(
     )
     for part in api:
         app.include_router(part.router)
-    app.add_exception_handler(Problem, _problem)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(HTTPException, _http)
+    answer_errors(app)
     if settings.track_calls:
         app.add_middleware(Calls, metric=settings.track_calls)
     app.add_middleware(Outermost)
     describe(app)
     return app
-
-
-def _tokens(settings: ApiSettings) -> Tokens | None:
-    """How tokens are read; None where none are taken."""
-    rules = Rules(
-        settings.jwt_issuer,
-        settings.jwt_audience,
-        settings.jwt_role_claim,
-        settings.jwt_tenant_claim,
-        settings.jwt_leeway,
-    )
-    if settings.jwt_jwks_url:
-        return Tokens(KeySet(settings.jwt_jwks_url), rules)
-    secret = settings.jwt_secret.get_secret_value()
-    return Tokens(SharedSecret(secret), rules) if secret else None
 
 
 def _groups(settings: ApiSettings, kafka: KafkaSettings) -> dict[str, Group]:
@@ -213,31 +189,3 @@ def _groups(settings: ApiSettings, kafka: KafkaSettings) -> dict[str, Group]:
         name: Group(kafka.topic(group), [kafka.topic(topic) for topic in names], Standstill(settings.stuck_after))
         for name, (group, names) in read.items()
     }
-
-
-async def _problem(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, Problem)  # noqa: S101 - it is registered for nothing else
-    return error.response()
-
-
-async def _invalid(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)  # noqa: S101
-    errors: list[dict[str, Any]] = [
-        {"field": ".".join(str(part) for part in found["loc"][1:]), "detail": found["msg"]} for found in error.errors()
-    ]
-    detail = "; ".join(f"{found['field']}: {found['detail']}" for found in errors)
-    return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, Code.INVALID_REQUEST, detail, errors=errors).response()
-
-
-async def _http(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101
-    details = {
-        404: f"there is nothing at {request.url.path[:200]}; /docs lists what there is",
-        405: f"{request.method} is not for {request.url.path[:200]}",
-    }
-    return Problem(
-        HTTPStatus(error.status_code),
-        _CODES.get(error.status_code, Code.INVALID_REQUEST),
-        details.get(error.status_code, str(error.detail)),
-        headers=error.headers,
-    ).response()

@@ -10,7 +10,8 @@ from typing import Final
 from meterline_api.access.guard import denied
 from meterline_api.access.keys import is_valid, principal_of, read_key
 from meterline_api.access.principal import ROOT_ACTOR, Principal
-from meterline_api.access.tokens import ClaimsError, Tokens
+from meterline_api.access.tokens import ClaimsError, KeySet, Rules, SharedSecret, Tokens
+from meterline_api.settings import ApiSettings
 from meterline_schemas.catalog import ApiKey
 from meterline_schemas.roles import Role
 
@@ -51,3 +52,18 @@ class Access:
             return await self._tokens.principal(token)
         except ClaimsError as error:
             raise denied(str(error)) from None
+
+
+def tokens_of(settings: ApiSettings) -> Tokens | None:
+    """How tokens are read; None where none are taken."""
+    rules = Rules(
+        settings.jwt_issuer,
+        settings.jwt_audience,
+        settings.jwt_role_claim,
+        settings.jwt_tenant_claim,
+        settings.jwt_leeway,
+    )
+    if settings.jwt_jwks_url:
+        return Tokens(KeySet(settings.jwt_jwks_url), rules)
+    secret = settings.jwt_secret.get_secret_value()
+    return Tokens(SharedSecret(secret), rules) if secret else None
