@@ -14,11 +14,12 @@ from meterline_api.access.desk import Access, tokens_of
 from meterline_api.access.keys import pepper_from
 from meterline_api.access.limiter import Limiter
 from meterline_api.announce import Announcer
-from meterline_api.audit_recorder import Recorder
+from meterline_api.audit.recorder import Recorder
 from meterline_api.calls import Calls
 from meterline_api.catalog import Catalog, Follower
 from meterline_api.census import Census
 from meterline_api.clickhouse import ClickHouse
+from meterline_api.documents.settling import Settling
 from meterline_api.door import Window
 from meterline_api.editor import Editor
 from meterline_api.error_answers import answer_errors
@@ -57,7 +58,6 @@ from meterline_api.routes import (
 )
 from meterline_api.service import Service
 from meterline_api.settings import ApiSettings
-from meterline_api.settling import Settling
 from meterline_api.standstill import Standstill
 from meterline_api.storage.running import Storage, provider_of
 from meterline_api.storage.settings import StorageSettings

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from meterline_api.access.guard import caller, denied
 from meterline_api.access.visible import may_change, may_read, whose
-from meterline_api.audit import author_of
+from meterline_api.audit.auditing import author_of
 from meterline_api.bodies import read_body
 from meterline_api.editor import Editor
 from meterline_api.fields import FieldsError, read_fields

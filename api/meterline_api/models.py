@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from meterline_api.windows import Window
+from meterline_api.usage.windows import Window
 from meterline_schemas.catalog import Aggregation
 from meterline_schemas.catalog.entry import AnyCase
 from meterline_schemas.event import MAX_ID, MAX_PROPERTIES

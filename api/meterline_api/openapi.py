@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
 from meterline_api.access.routes import Guarded, guarded
-from meterline_api.documents import DocumentRoute
+from meterline_api.documents.shared import DocumentRoute
 from meterline_api.examples import problem
 from meterline_api.problems import Code
 

@@ -10,10 +10,10 @@ from zoneinfo import ZoneInfo
 
 from meterline_api.clickhouse import ClickHouse
 from meterline_api.models import UsageAnswer
-from meterline_api.parts import parts_of
-from meterline_api.queries import UsageQuery
-from meterline_api.statement import build
-from meterline_api.usage import answer
+from meterline_api.usage.answer import answer
+from meterline_api.usage.parts import parts_of
+from meterline_api.usage.query import UsageQuery
+from meterline_api.usage.statement import build
 from meterline_schemas.catalog import Book, Metric
 
 QUARTER = timedelta(minutes=15)

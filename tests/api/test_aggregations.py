@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from meterline_api.clickhouse import ClickHouse
-from meterline_api.queries import Dimension, Numbers, UsageQuery, Window, read_cursor, write_cursor
-from meterline_api.statement import build
+from meterline_api.usage.query import Dimension, Numbers, UsageQuery, Window, read_cursor, write_cursor
+from meterline_api.usage.statement import build
 from meterline_schemas.catalog import Aggregation, Metric
 from meterline_schemas.settings import ClickHouseSettings
 from meterline_sinks.clickhouse import ClickHouse as Tables

@@ -14,8 +14,8 @@ import pytest
 from fastapi import Request
 
 from meterline_api.access.desk import ROOT
-from meterline_api.audit import audit
-from meterline_api.audit_recorder import Recorder
+from meterline_api.audit.auditing import audit
+from meterline_api.audit.recorder import Recorder
 from meterline_api.problems import Problem
 from meterline_schemas.audit.entry import GENESIS, AuditEntry, Author, Draft, written
 from meterline_schemas.errors import UnavailableError
@@ -89,7 +89,7 @@ def test_a_failure_is_told_to_all_who_wait_and_the_next_are_written() -> None:
 
 @pytest.mark.parametrize("answers", [True, False])
 def test_a_report_that_cannot_be_written_down_is_refused(monkeypatch: pytest.MonkeyPatch, answers: bool) -> None:
-    monkeypatch.setattr("meterline_api.audit._WITHIN", 0.05)
+    monkeypatch.setattr("meterline_api.audit.auditing._WITHIN", 0.05)
     future: Future[AuditEntry] = Future()
     if answers:
         future.set_exception(UnavailableError("Kafka is away"))

@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from pydantic import SecretStr
 
 from meterline_api.app import create_app
-from meterline_api.documents import ErrorModel
+from meterline_api.documents.shared import ErrorModel
 from meterline_api.models import ProblemModel
 from meterline_api.problems import Code
 from meterline_api.settings import ApiSettings

@@ -10,7 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meterline_api.costs import change, cost_of, exact_cost, mean_level, minor_digits, projected, rounded, unit_months
+from meterline_api.documents.costs import (
+    change,
+    cost_of,
+    exact_cost,
+    mean_level,
+    minor_digits,
+    projected,
+    rounded,
+    unit_months,
+)
 from meterline_schemas.catalog import Aggregation, Quota
 
 START, END = datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC)

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from fastapi import APIRouter, FastAPI
 
-from meterline_api.documents import DocumentRoute
+from meterline_api.documents.shared import DocumentRoute
 from meterline_api.problems import Code, Problem
 from meterline_api.routes.document1 import ReportRoute
 

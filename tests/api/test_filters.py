@@ -15,9 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from meterline_api.clickhouse import ClickHouse
-from meterline_api.filters import MAX_DEPTH, MAX_TESTS, MAX_VALUES, FilterError, metrics_of, read_filter
-from meterline_api.queries import UsageQuery
-from meterline_api.statement import build
+from meterline_api.usage.filters import MAX_DEPTH, MAX_TESTS, MAX_VALUES, FilterError, metrics_of, read_filter
+from meterline_api.usage.query import UsageQuery
+from meterline_api.usage.statement import build
 from meterline_schemas.catalog import Aggregation, Metric
 from meterline_sinks.clickhouse import ClickHouse as Tables
 from meterline_sinks.migrate import migrate

@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meterline_api import filters
-from meterline_api.filters import All, Filter, read_filter
-from meterline_api.parts import parts_of
-from meterline_api.queries import (
+from meterline_api.usage import filters
+from meterline_api.usage.answer import answer
+from meterline_api.usage.filters import All, Filter, read_filter
+from meterline_api.usage.parts import parts_of
+from meterline_api.usage.query import (
     CursorError,
     Dimension,
     Numbers,
@@ -25,8 +26,7 @@ from meterline_api.queries import (
     read_cursor,
     write_cursor,
 )
-from meterline_api.statement import build
-from meterline_api.usage import answer
+from meterline_api.usage.statement import build
 from meterline_schemas.catalog import Aggregation, Book, Metric
 
 START, END = datetime(2026, 1, 30, 5, tzinfo=UTC), datetime(2026, 3, 2, 7, tzinfo=UTC)

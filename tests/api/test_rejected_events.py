@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 
 from meterline.records import Line
 from meterline_api.opaque import opaque
-from meterline_api.queries import CursorError
 from meterline_api.rejected import counting
 from meterline_api.rejected.places import LAST_MS, Place, milliseconds, read_numbers, write_numbers
 from meterline_api.rejected.replaying import Cursor, Replay, _portions
 from meterline_api.rejected.replaying import CursorError as ReplayCursorError
 from meterline_api.rejected.statements import Asked, CountQuery, Group, Step
+from meterline_api.usage.query import CursorError
 from meterline_schemas.catalog import Metric
 from meterline_schemas.reject import Reason, keep
 

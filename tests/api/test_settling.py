@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 
-from meterline_api.settling import Settling
+from meterline_api.documents.settling import Settling
 from meterline_schemas.errors import UnavailableError
 
 

@@ -21,9 +21,9 @@ from pydantic import SecretStr
 from meterline_api.catalog import Catalog
 from meterline_api.clickhouse import ClickHouse as ClickHouseEdge
 from meterline_api.problems import Problem
-from meterline_api.queries import UsageQuery
 from meterline_api.settings import ApiSettings
-from meterline_api.usage import usage_of
+from meterline_api.usage.answer import usage_of
+from meterline_api.usage.query import UsageQuery
 from meterline_schemas.catalog import Aggregation, Metric
 from meterline_schemas.settings import ClickHouseSettings
 from meterline_sinks.clickhouse import ClickHouse

@@ -17,9 +17,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from meterline_api.clickhouse import ClickHouse
-from meterline_api.parts import PartsError, parts_of
-from meterline_api.queries import UsageQuery, Window, change_percent, read_cursor
-from meterline_api.statement import build
+from meterline_api.usage.parts import PartsError, parts_of
+from meterline_api.usage.query import UsageQuery, Window, change_percent, read_cursor
+from meterline_api.usage.statement import build
 from meterline_schemas.catalog import Aggregation, Book, Metric, Tenant
 from meterline_schemas.settings import ClickHouseSettings
 from meterline_sinks.clickhouse import ClickHouse as Tables

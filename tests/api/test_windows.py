@@ -9,8 +9,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from meterline_api.ranges import range_of
-from meterline_api.windows import MAX_WINDOWS, TooManyWindowsError, Window, Zone, before, cut, whole_hours
+from meterline_api.usage.ranges import range_of
+from meterline_api.usage.windows import MAX_WINDOWS, TooManyWindowsError, Window, Zone, before, cut, whole_hours
 from meterline_schemas.periods import Calendar, Period
 
 ZONES = (

@@ -9,8 +9,8 @@ from typing import Any, Final, NamedTuple
 
 from pydantic import BaseModel, Field
 
-from meterline_api.costs import total
-from meterline_api.instants import iso_seconds
+from meterline_api.documents.costs import total
+from meterline_api.documents.instants import iso_seconds
 from meterline_api.numbers import number
 from meterline_schemas.catalog import Aggregation, Metric
 

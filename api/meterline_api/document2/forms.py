@@ -12,9 +12,9 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta, Struct
 
-from meterline_api.costs import Cost, minor_digits, total
 from meterline_api.document2.features import display_name, name
-from meterline_api.instants import iso_seconds
+from meterline_api.documents.costs import Cost, minor_digits, total
+from meterline_api.documents.instants import iso_seconds
 from meterline_api.numbers import number
 from meterline_schemas.catalog import FieldProblem, Metric, Quota, RefusedError
 from meterline_schemas.event import Name

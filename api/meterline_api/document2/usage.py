@@ -7,12 +7,12 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
 
-from meterline_api.costs import cost_of, mean_level, projected
 from meterline_api.document2.features import ALIASES
 from meterline_api.document2.forms import Feature
-from meterline_api.documents import find_metric
+from meterline_api.documents.costs import cost_of, mean_level, projected
+from meterline_api.documents.period_usage import back, calendar_of, clipped, is_gauge, used, visible
+from meterline_api.documents.shared import find_metric
 from meterline_api.models import UsageRow
-from meterline_api.period_usage import back, calendar_of, clipped, is_gauge, used, visible
 from meterline_api.service import Service
 from meterline_schemas.catalog import Metric, Quota
 

@@ -11,7 +11,7 @@ from fastapi import Request, Response
 from meterline_api.access.guard import caller
 from meterline_api.access.visible import may_read
 from meterline_api.document3 import forms
-from meterline_api.documents import answer
+from meterline_api.documents.shared import answer
 from meterline_api.entries import editor_of, fields_of, problems
 from meterline_api.metric_usage import has_usage
 from meterline_api.problems import Problem

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from meterline_api.documents import error_answer
+from meterline_api.documents.shared import error_answer
 from meterline_api.problems import Code
 
 _EXAMPLES: Final[dict[str, dict[str, Any]]] = {

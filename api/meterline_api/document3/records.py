@@ -15,7 +15,7 @@ from msgspec import Meta, Struct
 
 from meterline_api.bodies import read_body
 from meterline_api.document3 import forms
-from meterline_api.documents import answer, read_form
+from meterline_api.documents.shared import answer, read_form
 from meterline_api.door import Admitted
 from meterline_api.numbers import number
 from meterline_api.problems import Code, Problem

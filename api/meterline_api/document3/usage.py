@@ -19,12 +19,12 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from meterline_api.access.guard import tenants_of
 from meterline_api.document3 import forms
 from meterline_api.document3.definitions import arguments, named
-from meterline_api.documents import answer
+from meterline_api.documents.shared import answer
 from meterline_api.models import UsageAnswer, UsageRow
 from meterline_api.problems import Code, Problem
-from meterline_api.queries import Dimension, UsageQuery, Window, read_cursor
 from meterline_api.routes.usage import instant_of, range_of, usage_of
 from meterline_api.service import Service
+from meterline_api.usage.query import Dimension, UsageQuery, Window, read_cursor
 from meterline_schemas.catalog import RefusedError
 from meterline_schemas.catalog.entry import AnyCase, problems_of
 from meterline_schemas.periods import Calendar, Period

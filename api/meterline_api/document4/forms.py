@@ -11,9 +11,9 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta, Struct
 
-from meterline_api.costs import Cost, change, total
 from meterline_api.document4.names import METRICS
-from meterline_api.instants import iso_seconds
+from meterline_api.documents.costs import Cost, change, total
+from meterline_api.documents.instants import iso_seconds
 from meterline_api.numbers import number
 from meterline_schemas.catalog import Metric, Quota
 

@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from http import HTTPStatus
 
-from meterline_api.costs import Cost, cost_of, mean_level, projected
 from meterline_api.document4.forms import Line, Summary
 from meterline_api.document4.names import METRICS
-from meterline_api.period_usage import is_gauge, month_of, months_of_gauge, used
+from meterline_api.documents.costs import Cost, cost_of, mean_level, projected
+from meterline_api.documents.period_usage import is_gauge, month_of, months_of_gauge, used
 from meterline_api.problems import Code, Problem
 from meterline_api.service import Service
 from meterline_schemas.catalog import Metric

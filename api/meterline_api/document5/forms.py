@@ -13,8 +13,8 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from meterline_api.costs import Cost, change, total
-from meterline_api.instants import unix_seconds
+from meterline_api.documents.costs import Cost, change, total
+from meterline_api.documents.instants import unix_seconds
 from meterline_api.models import UsageRow
 from meterline_api.numbers import number
 from meterline_schemas.event import Name

@@ -13,7 +13,7 @@ import msgspec
 
 from meterline_api.exports.tables import Table
 from meterline_api.formats.table import Kind
-from meterline_api.queries import Window
+from meterline_api.usage.query import Window
 from meterline_schemas.errors import MeterlineError
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)

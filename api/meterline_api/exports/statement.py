@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 from meterline_api.exports.selection import LAST_MS, Key, Selection
 from meterline_api.exports.tables import Table
 from meterline_api.formats.table import Column, Format, Kind
-from meterline_api.queries import Window
+from meterline_api.usage.query import Window
 
 _TYPES: Final = {Kind.TEXT: "String", Kind.INTEGER: "Int64", Kind.INSTANT: "Int64"}
 _STARTS: Final = {

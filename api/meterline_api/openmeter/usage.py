@@ -10,18 +10,18 @@ from typing import Any, Final
 from fastapi import Request
 
 from meterline_api.access.guard import refuse_unseen, tenants_of
-from meterline_api.filters import PROPERTY, Filter, FilterError, read_filter
+from meterline_api.documents.period_usage import rows_of
 from meterline_api.models import UsageRow
 from meterline_api.openmeter.definitions import groups
 from meterline_api.openmeter.lookup import Defined
 from meterline_api.openmeter.problems import wrong
 from meterline_api.openmeter.query import SUBJECT, FilterString, Found, MeterQuery
-from meterline_api.period_usage import rows_of
 from meterline_api.problems import Code, Problem
-from meterline_api.queries import Dimension, UsageQuery
 from meterline_api.service import Service
-from meterline_api.usage import limits
-from meterline_api.windows import Window, Zone, edges
+from meterline_api.usage.answer import limits
+from meterline_api.usage.filters import PROPERTY, Filter, FilterError, read_filter
+from meterline_api.usage.query import Dimension, UsageQuery
+from meterline_api.usage.windows import Window, Zone, edges
 from meterline_schemas.errors import UnavailableError
 
 PAGE: Final = 10_000

@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 
 from meterline_api.opaque import opaque, plain
-from meterline_api.queries import CursorError
 from meterline_api.rejected.models import RejectedCount, RejectedCounts
 from meterline_api.rejected.statements import CountQuery, Group
+from meterline_api.usage.query import CursorError
 
 
 def answer(query: CountQuery, start: datetime, end: datetime, rows: Sequence[Sequence[Any]]) -> RejectedCounts:

@@ -9,17 +9,17 @@ from typing import Any, Final
 
 from fastapi import APIRouter, Request
 
-from meterline_api import comparison
 from meterline_api.access.guard import needs, refuse_unseen
 from meterline_api.access.principal import Right
-from meterline_api.aggregate_examples import AGGREGATE_ANSWERS
 from meterline_api.announce import Announcer
-from meterline_api.comparison import Comparison
 from meterline_api.entries import model_of
 from meterline_api.examples import json_body
 from meterline_api.models import UsageAggregateAnswer, UsageAggregateRequest
 from meterline_api.problems import Code, Problem
 from meterline_api.service import Service
+from meterline_api.usage import comparison
+from meterline_api.usage.aggregate_examples import AGGREGATE_ANSWERS
+from meterline_api.usage.comparison import Comparison
 from meterline_schemas.errors import UnavailableError
 from meterline_schemas.notification import Notification, Type, UsageAggregated, notification
 from meterline_schemas.periods import Calendar, Period

@@ -11,8 +11,8 @@ from pydantic import AwareDatetime
 
 from meterline_api.access.guard import needs, tenants_of
 from meterline_api.access.principal import Right
-from meterline_api.audit_listing import AuditQuery, build, read, read_cursor, write_cursor
-from meterline_api.audit_models import HEAD, LIST, AuditEntryAnswer, AuditHeadAnswer
+from meterline_api.audit.listing import AuditQuery, build, read, read_cursor, write_cursor
+from meterline_api.audit.models import HEAD, LIST, AuditEntryAnswer, AuditHeadAnswer
 from meterline_api.catalog_models import Page
 from meterline_api.clickhouse import ClickHouse
 from meterline_api.entries import answer

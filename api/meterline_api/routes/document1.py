@@ -11,14 +11,14 @@ from fastapi import APIRouter, Query, Request, Response
 
 from meterline_api.access.guard import needs, tenants_of
 from meterline_api.access.principal import Right
-from meterline_api.costs import unit_months
 from meterline_api.document1.report import FailureModel, Line, ReportModel, in_months, report
-from meterline_api.documents import DocumentRoute, answer, errors, hours, iso_instant, service_of
+from meterline_api.documents.costs import unit_months
+from meterline_api.documents.period_usage import PAGE, rows_of
+from meterline_api.documents.reporting import record_report
+from meterline_api.documents.shared import DocumentRoute, answer, errors, hours, iso_instant, service_of
 from meterline_api.models import UsageRow
-from meterline_api.period_usage import PAGE, rows_of
 from meterline_api.problems import Problem
-from meterline_api.queries import Dimension, UsageQuery, Window
-from meterline_api.reporting import record_report
+from meterline_api.usage.query import Dimension, UsageQuery, Window
 from meterline_schemas.event import MAX_ID
 
 

@@ -9,12 +9,14 @@ from fastapi import APIRouter, Path, Query, Request, Response
 
 from meterline_api.access.guard import caller, needs, refuse_unseen
 from meterline_api.access.principal import Right
-from meterline_api.audit import author_of
+from meterline_api.audit.auditing import author_of
 from meterline_api.document2 import forms, models
 from meterline_api.document2.features import ALIASES
 from meterline_api.document2.usage import history, named_features, running
 from meterline_api.document3.definitions import named
-from meterline_api.documents import (
+from meterline_api.documents.instants import iso_seconds
+from meterline_api.documents.period_usage import month_of
+from meterline_api.documents.shared import (
     READS,
     TRACKS,
     DocumentRoute,
@@ -26,13 +28,11 @@ from meterline_api.documents import (
     service_of,
     wrong,
 )
+from meterline_api.documents.tracking import Tracked, track
 from meterline_api.entries import editor_of, fields_of
-from meterline_api.instants import iso_seconds
 from meterline_api.opaque import opaque
-from meterline_api.period_usage import month_of
 from meterline_api.service import Service
 from meterline_api.submissions import Submission, read_one
-from meterline_api.tracking import Tracked, track
 from meterline_schemas.catalog import Book, Quota, changes, read_entry
 from meterline_schemas.event import MAX_ID
 from meterline_schemas.reading import InvalidLine

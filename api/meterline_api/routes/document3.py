@@ -12,7 +12,7 @@ from meterline_api.access.guard import needs, require
 from meterline_api.access.principal import Right
 from meterline_api.document3 import definitions, records, usage
 from meterline_api.document3.examples import ANSWERS, CALL
-from meterline_api.documents import DocumentRoute
+from meterline_api.documents.shared import DocumentRoute
 from meterline_api.problems import Code, Problem
 
 Operation = Callable[[Request], Awaitable[Response]]

@@ -11,11 +11,14 @@ from fastapi import APIRouter, Path, Query, Request, Response
 
 from meterline_api.access.guard import caller, needs, refuse_unseen
 from meterline_api.access.principal import Right
-from meterline_api.costs import decimal_of, exact_cost
 from meterline_api.document4 import forms, models
 from meterline_api.document4.names import METRICS
 from meterline_api.document4.usage import analytics_of, summary_of
-from meterline_api.documents import (
+from meterline_api.documents.costs import decimal_of, exact_cost
+from meterline_api.documents.instants import iso_seconds
+from meterline_api.documents.period_usage import is_gauge, month_of
+from meterline_api.documents.settling import Settling
+from meterline_api.documents.shared import (
     READS,
     TRACKS,
     DocumentRoute,
@@ -30,17 +33,14 @@ from meterline_api.documents import (
     unknown_metric,
     wrong,
 )
-from meterline_api.instants import iso_seconds
+from meterline_api.documents.tracking import track
 from meterline_api.models import HealthAnswer
 from meterline_api.numbers import number
-from meterline_api.period_usage import is_gauge, month_of
 from meterline_api.problems import Code, Problem
 from meterline_api.routes import health
-from meterline_api.settling import Settling
 from meterline_api.storage.desk import measure_now
 from meterline_api.storage.unit import Unit
 from meterline_api.submissions import Submission
-from meterline_api.tracking import track
 from meterline_schemas.event import MAX_ID
 from meterline_schemas.reading import InvalidLine
 

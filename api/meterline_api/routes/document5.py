@@ -14,9 +14,11 @@ from fastapi import APIRouter, Path, Query, Request, Response
 
 from meterline_api.access.guard import caller, denied, needs, refuse_unseen
 from meterline_api.access.principal import Right
-from meterline_api.costs import cost_of
 from meterline_api.document5 import forms, models
-from meterline_api.documents import (
+from meterline_api.documents.costs import cost_of
+from meterline_api.documents.period_usage import PAGE, rows_of, used
+from meterline_api.documents.reporting import record_report
+from meterline_api.documents.shared import (
     READS,
     TRACKS,
     DocumentRoute,
@@ -30,12 +32,10 @@ from meterline_api.documents import (
     service_of,
     wrong,
 )
-from meterline_api.period_usage import PAGE, rows_of, used
+from meterline_api.documents.tracking import track
 from meterline_api.problems import Code, Problem
-from meterline_api.queries import UsageQuery, Window
-from meterline_api.reporting import record_report
 from meterline_api.submissions import Submission
-from meterline_api.tracking import track
+from meterline_api.usage.query import UsageQuery, Window
 from meterline_schemas.event import MAX_ID
 from meterline_schemas.reading import InvalidLine
 

@@ -17,9 +17,9 @@ from meterline_api.event_life.examples import LIFE
 from meterline_api.event_life.models import EventLives, TotalOfEvent
 from meterline_api.event_life.statements import Asked
 from meterline_api.problems import Code, Problem
-from meterline_api.queries import UsageQuery
 from meterline_api.routes.usage import usage_of
 from meterline_api.service import Service
+from meterline_api.usage.query import UsageQuery
 from meterline_schemas.errors import UnavailableError
 from meterline_schemas.event import MAX_ID
 

@@ -12,7 +12,7 @@ from pydantic import WithJsonSchema as Shown
 
 from meterline_api.access.guard import needs, require, tenants_of
 from meterline_api.access.principal import Right
-from meterline_api.audit import audit
+from meterline_api.audit.auditing import audit
 from meterline_api.exports import examples
 from meterline_api.exports.answer import Pull, answer
 from meterline_api.exports.bounds import BoundsError, bounds
@@ -21,9 +21,9 @@ from meterline_api.exports.tables import EVENTS, REJECTED, USAGE, Table
 from meterline_api.formats.chosen import format_of
 from meterline_api.formats.table import Format
 from meterline_api.problems import Code, Problem
-from meterline_api.queries import Window
 from meterline_api.service import Service
-from meterline_api.windows import DURATIONS
+from meterline_api.usage.query import Window
+from meterline_api.usage.windows import DURATIONS
 from meterline_schemas.audit.entry import instant
 from meterline_schemas.event import MAX_ID
 

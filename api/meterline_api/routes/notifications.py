@@ -11,7 +11,7 @@ from pydantic import AwareDatetime
 
 from meterline_api.access.guard import caller, needs, tenants_of
 from meterline_api.access.principal import Right
-from meterline_api.audit import audit
+from meterline_api.audit.auditing import audit
 from meterline_api.bodies import read_body
 from meterline_api.catalog_models import Page
 from meterline_api.entries import answer, document

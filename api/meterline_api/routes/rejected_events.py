@@ -13,11 +13,10 @@ from pydantic import AwareDatetime, ValidationError
 from meterline.records import Line
 from meterline_api.access.guard import needs, tenants_of
 from meterline_api.access.principal import Right
-from meterline_api.audit import audit
+from meterline_api.audit.auditing import audit
 from meterline_api.bodies import read_body
 from meterline_api.entries import answer, document
 from meterline_api.problems import Code, Problem
-from meterline_api.queries import CursorError
 from meterline_api.rejected import counting
 from meterline_api.rejected.examples import COUNTS, LIST, REPLAY, REPLAY_REQUEST
 from meterline_api.rejected.models import (
@@ -34,6 +33,7 @@ from meterline_api.rejected.replaying import Outcome, Replay
 from meterline_api.rejected.statements import Asked, CountQuery, Group, Step, between, counts, newest, read
 from meterline_api.routes.parameters import Cursor
 from meterline_api.service import Service
+from meterline_api.usage.query import CursorError
 from meterline_schemas.errors import MeterlineError, UnavailableError
 from meterline_schemas.event import MAX_ID
 from meterline_schemas.reject import Reason

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request
 
 from meterline_api.access.guard import needs, tenants_of
 from meterline_api.access.principal import Right
-from meterline_api.audit import audit
+from meterline_api.audit.auditing import audit
 from meterline_api.storage.desk import measure_now
 from meterline_api.storage.models import ANSWERS, StorageAnswer
 

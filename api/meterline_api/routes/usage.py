@@ -7,20 +7,21 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from meterline_api import usage_examples, usage_table
 from meterline_api.access.guard import needs, tenants_of
 from meterline_api.access.principal import Right
 from meterline_api.entries import fields_of
 from meterline_api.formats.chosen import FORMATS, format_of
 from meterline_api.formats.table import Format
-from meterline_api.freshness import wait_until_complete
 from meterline_api.models import UsageAnswer
-from meterline_api.ranges import instant_of as instant_of
-from meterline_api.ranges import range_of as range_of
 from meterline_api.routes import aggregate
 from meterline_api.service import Service
-from meterline_api.usage import usage_of as usage_of
-from meterline_api.usage_parameters import UsageInBody, UsageInUrl, offsets_of, query_of, read_parameters
+from meterline_api.usage import examples as usage_examples
+from meterline_api.usage import table as usage_table
+from meterline_api.usage.answer import usage_of as usage_of
+from meterline_api.usage.freshness import wait_until_complete
+from meterline_api.usage.parameters import UsageInBody, UsageInUrl, offsets_of, query_of, read_parameters
+from meterline_api.usage.ranges import instant_of as instant_of
+from meterline_api.usage.ranges import range_of as range_of
 
 router = APIRouter(dependencies=[needs(Right.READ_USAGE)])
 router.include_router(aggregate.router)

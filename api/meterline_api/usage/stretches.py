@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from meterline_api.windows import Cut
+from meterline_api.usage.windows import Cut
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from meterline_api.examples import UNAUTHORIZED, problem
-from meterline_api.usage_examples import BODY_ANSWERS
+from meterline_api.usage.examples import BODY_ANSWERS
 
 _WITHIN: Final = (
     "is within a period: a day begins at 00:00 UTC, so write 2026-11-01T00:00:00Z for the one that it lies in"

@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
-from meterline_api.filters import PROPERTY, condition, metrics_of
-from meterline_api.parts import Part, parts_of
-from meterline_api.queries import Dimension, UsageQuery
-from meterline_api.queries_events import Branch, Rows, percentiles, time_weighted, unique_counts
-from meterline_api.ranking import ranked
-from meterline_api.stretches import Stretch
+from meterline_api.usage.events import Branch, Rows, percentiles, time_weighted, unique_counts
+from meterline_api.usage.filters import PROPERTY, condition, metrics_of
+from meterline_api.usage.parts import Part, parts_of
+from meterline_api.usage.query import Dimension, UsageQuery
+from meterline_api.usage.ranking import ranked
+from meterline_api.usage.stretches import Stretch
 from meterline_schemas.catalog import Aggregation, Book, Metric
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)

@@ -12,14 +12,14 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstrai
 from pydantic import WithJsonSchema as Shown
 
 from meterline_api.fields import FieldsError, read_fields
-from meterline_api.filters import Filter, FilterError, read_filter
-from meterline_api.freshness import PATTERN as OFFSETS
-from meterline_api.freshness import read_offsets
 from meterline_api.problems import Code, Problem
-from meterline_api.queries import CursorError, UsageQuery, read_cursor
-from meterline_api.ranges import range_of
-from meterline_api.usage import invalid
-from meterline_api.windows import DURATIONS, Window, whole_hours
+from meterline_api.usage.answer import invalid
+from meterline_api.usage.filters import Filter, FilterError, read_filter
+from meterline_api.usage.freshness import PATTERN as OFFSETS
+from meterline_api.usage.freshness import read_offsets
+from meterline_api.usage.query import CursorError, UsageQuery, read_cursor
+from meterline_api.usage.ranges import range_of
+from meterline_api.usage.windows import DURATIONS, Window, whole_hours
 from meterline_schemas.catalog import Metric
 from meterline_schemas.catalog.entry import TimeZone, problems_of
 from meterline_schemas.event import MAX_ID

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from meterline_api.queries import UsageQuery
+from meterline_api.usage.query import UsageQuery
 from meterline_schemas.catalog import Aggregation, Metric
 
 ADDS_UP: Final = frozenset({Aggregation.COUNT, Aggregation.SUM})  # what is left over has a number, too

@@ -9,12 +9,12 @@ from decimal import Decimal
 from http import HTTPStatus
 from typing import Final
 
-from meterline_api.costs import unit_months
+from meterline_api.documents.costs import unit_months
 from meterline_api.models import UsageRow
 from meterline_api.problems import Code, Problem
-from meterline_api.queries import UsageQuery, Window, read_cursor
 from meterline_api.service import Service
-from meterline_api.usage import usage_of
+from meterline_api.usage.answer import usage_of
+from meterline_api.usage.query import UsageQuery, Window, read_cursor
 from meterline_schemas.catalog import Aggregation, Book, Metric, Quota
 from meterline_schemas.periods import Calendar, Period
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from meterline_api.stretches import Stretch
+from meterline_api.usage.stretches import Stretch
 from meterline_schemas.catalog import Metric
 from meterline_schemas.catalog.metric import SUBJECT
 

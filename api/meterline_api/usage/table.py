@@ -8,11 +8,11 @@ from typing import Any, Final
 import msgspec
 from fastapi import Request, Response
 
-from meterline_api import usage_examples
 from meterline_api.exports.examples import NO_PARQUET, NOT_ACCEPTABLE, tables_of
 from meterline_api.formats.answer import following, headers_of, tabular
 from meterline_api.formats.table import Column, Format, Kind
 from meterline_api.models import UsageAnswer, UsageRow
+from meterline_api.usage import examples as usage_examples
 
 _PROPERTY: Final = "properties."
 _ALWAYS: Final = (

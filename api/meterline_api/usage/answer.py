@@ -9,15 +9,15 @@ from itertools import groupby
 from typing import Any, Final
 
 from meterline_api.clickhouse import TooLargeError
-from meterline_api.filters import PROPERTY, metrics_of
 from meterline_api.models import UsageAnswer, UsagePrevious, UsageRow
-from meterline_api.parts import Part, PartsError, parts_of
 from meterline_api.problems import Code, Problem
-from meterline_api.queries import Numbers, UsageQuery, change_percent, property_of, write_cursor
-from meterline_api.ranking import ADDS_UP
 from meterline_api.service import Service
 from meterline_api.settings import ApiSettings
-from meterline_api.statement import build
+from meterline_api.usage.filters import PROPERTY, metrics_of
+from meterline_api.usage.parts import Part, PartsError, parts_of
+from meterline_api.usage.query import Numbers, UsageQuery, change_percent, property_of, write_cursor
+from meterline_api.usage.ranking import ADDS_UP
+from meterline_api.usage.statement import build
 from meterline_schemas.catalog import Aggregation, Metric
 from meterline_schemas.errors import UnavailableError
 from meterline_schemas.quantity import exact_nano, format_nano

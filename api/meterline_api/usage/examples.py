@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from meterline_api.examples import USAGE_ANSWERS, problem
-from meterline_api.usage_parameters import UsageInBody
+from meterline_api.usage.parameters import UsageInBody
 
 ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
     **USAGE_ANSWERS,

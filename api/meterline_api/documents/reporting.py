@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import Request
 
 from meterline_api.access.guard import caller
-from meterline_api.audit import audit
+from meterline_api.audit.auditing import audit
 
 
 async def record_report(request: Request, action: str, resource_type: str, details: Mapping[str, Any]) -> None:

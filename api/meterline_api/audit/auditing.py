@@ -14,7 +14,7 @@ from typing import Any, Final
 from fastapi import Request
 
 from meterline_api.access.guard import caller
-from meterline_api.audit_recorder import Recorder
+from meterline_api.audit.recorder import Recorder
 from meterline_api.problems import Code, Problem
 from meterline_schemas.audit.entry import AuditEntry, Author, Draft
 from meterline_schemas.errors import UnavailableError

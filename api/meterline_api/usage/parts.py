@@ -6,8 +6,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import Final
 
-from meterline_api.queries import Dimension, UsageQuery
-from meterline_api.windows import Cut, TooManyWindowsError, Window, Zone, before, cut
+from meterline_api.usage.query import Dimension, UsageQuery
+from meterline_api.usage.windows import Cut, TooManyWindowsError, Window, Zone, before, cut
 from meterline_schemas.catalog import Book, Tenant
 
 _MOST_CALENDARS: Final = 32

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from meterline_api.statement import EVENTS, TOTALS, Source
+from meterline_api.usage.statement import EVENTS, TOTALS, Source
 
 SHOWN: Final = 100  # differences that are told one by one
 

@@ -13,8 +13,8 @@ from typing import Final
 
 import msgspec
 
-from meterline_api.filters import OF_TOTALS, PROPERTY, Filter, fields_of
-from meterline_api.windows import Window as Window
+from meterline_api.usage.filters import OF_TOTALS, PROPERTY, Filter, fields_of
+from meterline_api.usage.windows import Window as Window
 from meterline_schemas.catalog import Aggregation
 from meterline_schemas.counter import average
 from meterline_schemas.quantity import exact_nano, format_nano

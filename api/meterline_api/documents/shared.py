@@ -18,9 +18,9 @@ from pydantic import BaseModel, Field
 from meterline_api.bodies import read_body
 from meterline_api.middleware import where
 from meterline_api.problems import Code, Problem
-from meterline_api.ranges import range_of
 from meterline_api.service import Service
 from meterline_api.submissions import read_one
+from meterline_api.usage.ranges import range_of
 from meterline_schemas.catalog import Metric
 from meterline_schemas.reading import InvalidLine
 from meterline_schemas.reject import Reason

@@ -13,11 +13,11 @@ import msgspec
 from fastapi import Request
 
 from meterline_api.access.guard import refuse_unseen
-from meterline_api.documents import service_of
+from meterline_api.documents.settling import Settling
+from meterline_api.documents.shared import service_of
 from meterline_api.door import Admitted
 from meterline_api.numbers import number
 from meterline_api.routes.events import admit, idempotency_key, take
-from meterline_api.settling import Settling
 from meterline_api.submissions import Submission
 from meterline_schemas.reading import InvalidLine
 

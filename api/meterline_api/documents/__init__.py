@@ -1,0 +1,1 @@
+"""What the requirement documents' own paths have in common: forms, costs, reports, reading back."""

@@ -1,0 +1,1 @@
+"""Usage: what is asked for becomes one statement, and its rows an answer."""
