@@ -9,6 +9,7 @@ from typing import Any, Final, Self
 URL: Final = "METERLINE_API_URL"
 KEY: Final = "METERLINE_API_KEY"
 _TIMEOUT: Final = 60.0
+_PAGE: Final = 1000  # entries that one answer can have
 
 
 class Api:
@@ -60,6 +61,21 @@ class Api:
                 f"the API at {self._url} does not answer ({error}); is it running? `meterline doctor` looks"
                 f"{self._without}"
             ) from None
+
+    def pages(
+        self, path: str, query: list[tuple[str, str]] | None = None, limit: int | None = None
+    ) -> tuple[list[Any], bool]:
+        """The first ``limit`` entries of a list, or all; and whether there are more. Raises as ``ask``."""
+        found: list[Any] = []
+        cursor = ""
+        while True:
+            size = _PAGE if limit is None else min(limit - len(found), _PAGE)
+            page = [("limit", str(size)), *([("cursor", cursor)] if cursor else [])]
+            answer = self.ask("GET", path, [*(query or []), *page])
+            found += answer["data"]
+            cursor = answer.get("next_cursor") or ""
+            if not cursor or (limit is not None and len(found) >= limit):
+                return found, bool(cursor)
 
     def _read(self, status: int, body: bytes) -> Any:
         from meterline_schemas.errors import ConfigurationError, MeterlineError, UnavailableError

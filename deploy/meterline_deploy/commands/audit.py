@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -12,8 +12,6 @@ from meterline_deploy.commands.api import Api
 from meterline_deploy.commands.catalog import Form, FormOption
 from meterline_deploy.commands.problems import usage_errors
 from meterline_deploy.options import DataOption
-
-_PAGE = 1000  # entries that one answer can have
 
 
 def register(app: typer.Typer) -> None:
@@ -57,7 +55,7 @@ def show_all(
     query = [(name, moment.isoformat()) for name, moment in times.items() if moment is not None]
     asked = (("actor", actor), ("action", action), ("resource_type", type), ("tenant_id", tenant))
     query += [(name, value) for name, value in asked if value is not None]
-    found, more = _newest(Api.of_environment(), query, limit)
+    found, more = Api.of_environment().pages("/v1/audit", query, limit)
     if form is Form.JSON:
         typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
     elif found:
@@ -120,16 +118,3 @@ def verify(
         typer.echo(verdict.closing())
     if not verdict.valid:
         raise typer.Exit(1)
-
-
-def _newest(api: Api, query: list[tuple[str, str]], limit: int) -> tuple[list[dict[str, Any]], bool]:
-    """The first ``limit`` of the list, and whether there are more. Raises as ``Api.ask``."""
-    found: list[dict[str, Any]] = []
-    cursor = ""
-    while True:
-        page = [("limit", str(min(limit - len(found), _PAGE))), *([("cursor", cursor)] if cursor else [])]
-        answer = api.ask("GET", "/v1/audit", [*query, *page])
-        found += answer["data"]
-        cursor = answer.get("next_cursor") or ""
-        if not cursor or len(found) >= limit:
-            return found, bool(cursor)

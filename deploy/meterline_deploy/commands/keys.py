@@ -14,8 +14,6 @@ from meterline_deploy.commands.catalog import Form, FormOption
 from meterline_deploy.options import DataOption
 from meterline_schemas.roles import Role
 
-_PAGE = "1000"  # keys that one answer can have
-
 
 def register(app: typer.Typer) -> None:
     group = typer.Typer(no_args_is_help=True)
@@ -77,7 +75,7 @@ def show_all(data: DataOption = Path(".meterline"), form: FormOption = Form.TABL
     from meterline_deploy.run import use
 
     use(data)
-    found = _all(Api.of_environment())
+    found, _more = Api.of_environment().pages("/v1/keys")
     if form is Form.JSON:
         typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
     elif found:
@@ -101,15 +99,3 @@ def revoke(
     use(data)
     Api.of_environment().ask("DELETE", f"/v1/keys/{quote(id, safe='')}")
     typer.echo(f"{id} is revoked")
-
-
-def _all(api: Api) -> list[dict[str, Any]]:
-    """Every key. Raises as ``Api.ask``."""
-    found: list[dict[str, Any]] = []
-    cursor = ""
-    while True:
-        answer = api.ask("GET", "/v1/keys", [("limit", _PAGE), *([("cursor", cursor)] if cursor else [])])
-        found += answer["data"]
-        cursor = answer.get("next_cursor") or ""
-        if not cursor:
-            return found

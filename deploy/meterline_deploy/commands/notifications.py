@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import quote
 
 import typer
@@ -14,8 +14,6 @@ from meterline_deploy.commands.catalog import Form, FormOption
 from meterline_deploy.commands.problems import usage_errors
 from meterline_deploy.options import DataOption
 from meterline_schemas.notification import Type
-
-_PAGE = 1000  # notifications that one answer can have
 
 IdArgument = Annotated[str, typer.Argument(metavar="ID", help="As `notifications list` shows it: ntf_…")]
 
@@ -66,7 +64,7 @@ def show_all(
         for name, value in (("type", type), ("tenant_id", tenant), ("metric", metric))
         if value is not None
     ]
-    found, more = _newest(Api.of_environment(), query, limit)
+    found, more = Api.of_environment().pages("/v1/notifications", query, limit)
     if form is Form.JSON:
         typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
     elif found:
@@ -124,16 +122,3 @@ def resend(
 
 def _path(id: str) -> str:
     return f"/v1/notifications/{quote(id, safe='')}"
-
-
-def _newest(api: Api, query: list[tuple[str, str]], limit: int) -> tuple[list[dict[str, Any]], bool]:
-    """The first ``limit`` of the list, and whether there are more. Raises as ``Api.ask``."""
-    found: list[dict[str, Any]] = []
-    cursor = ""
-    while True:
-        page = [("limit", str(min(limit - len(found), _PAGE))), *([("cursor", cursor)] if cursor else [])]
-        answer = api.ask("GET", "/v1/notifications", [*query, *page])
-        found += answer["data"]
-        cursor = answer.get("next_cursor") or ""
-        if not cursor or len(found) >= limit:
-            return found, bool(cursor)
