@@ -104,18 +104,17 @@ class Walked:
 
     api: ApiProcess
     keys: dict[Role, str]
+    client: httpx.Client
 
     def send(self, key: str | None, call: Call, **headers: str) -> httpx.Response:
         given = {"Authorization": f"Bearer {key}"} if key is not None else {}
         if call.body is not None:
             given["Content-Type"] = call.media_type
-        return httpx.request(
+        return self.client.request(
             call.method,
             self.api.client.base_url.join(call.path),
             params=call.query,
             headers={**given, **headers},
-            trust_env=False,
-            timeout=60,
             content=None if call.body is None else json.dumps(call.body),
         )
 
@@ -150,7 +149,8 @@ def walked(
         for role in Role:
             made = api.client.post("/v1/keys", json={"role": role, "tenants": [OURS]})
             keys[role] = made.json()["key"]
-        yield Walked(api, keys)
+        with httpx.Client(trust_env=False, timeout=60) as client:
+            yield Walked(api, keys, client)
         assert "Traceback" not in api.log()
         assert "internal error" not in api.log()
     finally:
@@ -279,12 +279,11 @@ def test_no_body_is_read_before_it_is_known_who_calls(app: FastAPI, walked: Walk
         assert route.body_field is None, f"{each.route.path}: the framework reads all of it; read it with model_of"
     for call in calls(app):
         if call.body is not None:
-            answer = httpx.request(
+            answer = walked.client.request(
                 call.method,
                 walked.api.client.base_url.join(call.path),
                 content=b"{",
                 headers={"Content-Type": call.media_type},
-                trust_env=False,
             )
             assert (answer.status_code, code_of(answer)) == (401, "unauthorized"), (call, answer.text)
 

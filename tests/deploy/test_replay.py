@@ -233,6 +233,7 @@ def test_a_long_line_that_kafka_no_longer_has_is_said_to_be_lost(installation: I
     assert f"usage.events[{home}] offset 0 line 0: longer than the 64 KB that are kept" in done.stderr
 
 
+@pytest.mark.long
 def test_negative_quantities_are_replayed_once_the_metric_takes_them(installation: Installation) -> None:
     define(installation, "metrics: [{key: balance}]")
     installation.put(

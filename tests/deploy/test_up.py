@@ -179,7 +179,10 @@ def test_everything_listens_on_this_machine_only(up: Up) -> None:
         assert addresses <= {"127.0.0.1", "::ffff:127.0.0.1"}, (child.cmdline(), addresses)
 
 
-@pytest.mark.parametrize("part", ["api", "sinks", "streams", "clickhouse", "kafka"])
+@pytest.mark.parametrize(
+    "part",
+    ["streams", "kafka", *(pytest.param(part, marks=pytest.mark.long) for part in ("api", "sinks", "clickhouse"))],
+)
 def test_a_part_that_is_killed_is_started_again_and_that_is_said(up: Up, part: str, tmp_path: Path) -> None:
     define(up, tmp_path)
     settings = environment(up)

@@ -13,8 +13,11 @@ from tests.support.workload import Workload
 
 pytestmark = pytest.mark.faults
 
+SHORT = ("before_begin", "after_watermark", "before_commit", "after_commit", "after_ack")
+STEPS = [place if place in SHORT else pytest.param(place, marks=pytest.mark.long) for place in PLACES]
 
-@pytest.mark.parametrize("place", PLACES)
+
+@pytest.mark.parametrize("place", STEPS)
 def test_two_kills_in_a_row_at_any_step_change_nothing(kafka: str, prefix: str, tmp_path: Path, place: str) -> None:
     with Streams(kafka, prefix, tmp_path, partitions=2) as streams:
         streams.configure(*limits())

@@ -31,7 +31,8 @@ def test_events_on_the_wrong_partition_count_once(kafka: str, prefix: str, tmp_p
 
 
 @pytest.mark.parametrize(
-    "place", [pytest.param("before_begin", marks=pytest.mark.long), "before_commit", "after_commit"]
+    "place",
+    ["before_commit", *(pytest.param(place, marks=pytest.mark.long) for place in ("before_begin", "after_commit"))],
 )
 def test_a_kill_around_the_forward_counts_once(kafka: str, prefix: str, tmp_path: Path, place: str) -> None:
     with Streams(kafka, prefix, tmp_path) as streams:

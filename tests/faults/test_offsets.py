@@ -33,7 +33,10 @@ def _stop(streams: Streams) -> None:
     wait_until(empty, 30, "the group without members")
 
 
-@pytest.mark.parametrize("fault", ["deleted", "reset to the start", "set to the end"])
+@pytest.mark.parametrize(
+    "fault",
+    ["reset to the start", *(pytest.param(fault, marks=pytest.mark.long) for fault in ("deleted", "set to the end"))],
+)
 def test_group_offsets_do_not_matter(kafka: str, prefix: str, tmp_path: Path, fault: str) -> None:
     with Streams(kafka, prefix, tmp_path) as streams:
         first, second = _two_halves(streams, 31)

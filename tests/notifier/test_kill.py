@@ -42,7 +42,14 @@ def test_kill_9_in_the_middle_of_many_deliveries_loses_none(
     assert len(other.calls) >= 400  # once or more: a receiver tells repeats by their webhook-id
 
 
-@pytest.mark.parametrize("step", ["before_ledger", "after_ledger", "after_commit", "before_outcome:3"])
+@pytest.mark.parametrize(
+    "step",
+    [
+        "after_ledger",
+        "before_outcome:3",
+        *(pytest.param(step, marks=pytest.mark.long) for step in ("before_ledger", "after_commit")),
+    ],
+)
 def test_no_step_loses_a_notification(notifiers: Notifiers, receiver: Receiver, step: str) -> None:
     notifiers.define(webhook("crm", receiver.url))
     told = [crossed(number, f"tenant-{number}") for number in range(30)]
