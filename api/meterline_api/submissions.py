@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from meterline_schemas.event import Label, Name
-from meterline_schemas.reading import UNREADABLE, InvalidLine
+from meterline_schemas.reading import UNREADABLE, InvalidLine, is_finer, unrounded
 from meterline_schemas.reject import Reason
 
 
@@ -96,19 +96,28 @@ def read_native(form: Form, body: bytes, most: int = UNBOUNDED) -> list[Submissi
         TooManyEventsError: more than ``most``.
     """
     if form is Form.NDJSON:
-        return [read_one(_submission.decode, line) for line in _lines(body, most)]
+        return [read_one(_decode, line) for line in _lines(body, most)]
     if body.lstrip()[:1] == b"[":
         try:
             found = _submissions.decode(body)
         except UNREADABLE:
-            return [read_one(_submission.decode, bytes(item)) for item in read_array(body, most)]
+            found = None
+        if found is None or is_finer(body):
+            return [read_one(_decode, bytes(item)) for item in read_array(body, most)]
         if len(found) > most:
             raise TooManyEventsError(most)
         return list(found)
-    one = read_one(_submission.decode, body)
+    one = read_one(_decode, body)
     if isinstance(one, InvalidLine) and one.reason == Reason.INVALID_JSON:
         raise UnreadableBodyError(one.detail)
     return [one]
+
+
+def _decode(text: bytes) -> Submission:
+    found = _submission.decode(text)
+    if found.timestamp is not None:
+        found.timestamp = unrounded(found.timestamp, text)
+    return found
 
 
 def _lines(body: bytes, most: int) -> list[bytes]:

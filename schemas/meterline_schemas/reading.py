@@ -5,7 +5,8 @@ The same functions judge at the door (HTTP) and in the stream, so that both say 
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+import re
+from datetime import datetime, timedelta, timezone
 from typing import Final
 
 import msgspec
@@ -18,6 +19,19 @@ _event_decoder: Final = msgspec.json.Decoder(UsageEvent)
 _text_decoder: Final = msgspec.json.Decoder(str)
 _properties_decoder: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _any_decoder: Final = msgspec.json.Decoder()
+
+_FINER: Final = re.compile(rb"\.[0-9]{7,}(?:[Zz]|[+-])")
+_FRACTION: Final = re.compile(r"\.[0-9]{6}([0-9])", re.ASCII)
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+
+class _Time(msgspec.Struct):
+    """An object's ``timestamp`` as it is written."""
+
+    timestamp: str
+
+
+_time_decoder: Final = msgspec.json.Decoder(_Time)
 
 UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What decoding raises on bytes that are no JSON, or not the JSON that was asked for."""
@@ -41,7 +55,9 @@ def decode_line(line: bytes) -> UsageEvent:
     if len(line) > MAX_LINE_BYTES:
         raise InvalidLine(Reason.INVALID_EVENT, f"line has {len(line)} bytes, at most {MAX_LINE_BYTES} are read")
     try:
-        return _event_decoder.decode(line)
+        event = _event_decoder.decode(line)
+        timestamp = unrounded(event.timestamp, line)
+        return event if timestamp is event.timestamp else msgspec.structs.replace(event, timestamp=timestamp)
     except msgspec.ValidationError as error:
         raise InvalidLine(Reason.INVALID_EVENT, str(error)) from None
     except UNREADABLE as error:
@@ -107,6 +123,23 @@ def _text(raw: bytes) -> str:
         return _text_decoder.decode(raw) if raw[:1] == b'"' else raw.decode()
     except UNREADABLE as error:
         raise InvalidLine(Reason.INVALID_JSON, str(error)) from None
+
+
+def is_finer(text: bytes) -> bool:
+    """Whether JSON holds a time with more decimals than microseconds have."""
+    return _FINER.search(text) is not None
+
+
+def unrounded(timestamp: datetime, text: bytes) -> datetime:
+    """A decoded ``timestamp`` of the JSON object ``text``: where decoding rounded it up, the microsecond before.
+
+    Decoding rounds to microseconds, and 23:59:59.9999999 must not become the next day. Only a rounding that reaches
+    the next millisecond shows once a time is cut to milliseconds.
+    """
+    if timestamp.microsecond % 1000 or not is_finer(text):
+        return timestamp
+    written = _FRACTION.search(_time_decoder.decode(text).timestamp)
+    return timestamp - _MICROSECOND if written is not None and written[1] >= "5" else timestamp
 
 
 def utc_milliseconds(timestamp: datetime) -> datetime:

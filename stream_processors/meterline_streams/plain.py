@@ -21,7 +21,7 @@ from meterline_schemas.catalog import Metric
 from meterline_schemas.event import MAX_LINE_BYTES, MAX_LINES_PER_RECORD, AcceptedEvent, Label, Name
 from meterline_schemas.partitioning import partition_of
 from meterline_schemas.quantity import DECIMALS, QuantityError, read
-from meterline_schemas.reading import UNREADABLE, InvalidLine, read_properties, utc_milliseconds
+from meterline_schemas.reading import UNREADABLE, InvalidLine, is_finer, read_properties, utc_milliseconds
 from meterline_streams.judge import Bounds, SourceRecord, instant
 
 _REMEMBERED: Final = 50_000  # tenants
@@ -74,6 +74,8 @@ class PlainJudge:
             nanos, texts = _weigh(quantities)
             if properties_given := any(properties):
                 properties = [read_properties(bytes(raw)) for raw in properties]
+            if not all(time.microsecond % 1000 for time in timestamps) and is_finer(value):
+                return None  # one of them may have been rounded up
             earliest, latest = min(timestamps), max(timestamps)
             if [1 for time in timestamps if time.tzinfo is not UTC or time.microsecond % 1000]:
                 timestamps = list(map(utc_milliseconds, timestamps))

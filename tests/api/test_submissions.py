@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -192,3 +193,13 @@ def test_too_many_events_that_can_be_read_are_told_too() -> None:
     with pytest.raises(TooManyEventsError):
         read_native(Form.JSON, json.dumps([GOOD] * 4).encode(), 3)
     assert len(read_native(Form.JSON, json.dumps([GOOD] * 3).encode(), 3)) == 3
+
+
+@pytest.mark.parametrize("form", [Form.JSON, Form.NDJSON])
+def test_a_time_is_never_moved_into_the_next_day(form: Form) -> None:
+    event = '{"id":"a","tenant_id":"t","metric":"m","quantity":1,"timestamp":"2026-12-31T23:59:59.9999999Z"}'
+    bodies = [event, f"{event}\n{event}"] if form is Form.NDJSON else [event, f"[{event},{event}]"]
+    for body in bodies:
+        for found in read_native(form, body.encode()):
+            assert isinstance(found, Submission)
+            assert found.timestamp == datetime(2026, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)

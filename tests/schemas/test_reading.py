@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from meterline_schemas.reading import (
@@ -92,3 +92,19 @@ def test_a_time_is_cut_to_milliseconds_and_never_moved_forward(instant: datetime
     assert timedelta(0) <= instant - cut < timedelta(milliseconds=1)
     assert cut.tzinfo is UTC
     assert cut.microsecond % 1000 == 0
+
+
+DIGITS = st.text("0123456789", min_size=3, max_size=3)
+FRACTIONS = st.one_of(
+    st.text("0123456789", min_size=1, max_size=12),
+    st.builds("{}999{}".format, DIGITS, st.text("0123456789", max_size=6)),
+)
+
+
+@example("999999999", "Z")
+@example("9999995", "+05:30")
+@given(FRACTIONS, st.sampled_from(["Z", "+00:00", "-05:45"]))
+def test_a_line_that_is_finer_than_microseconds_is_cut_too(fraction: str, zone: str) -> None:
+    line = (LINE % b"1").replace(b"2026-01-01T00:00:00Z", f"2026-12-31T23:59:59.{fraction}{zone}".encode())
+    cut = utc_milliseconds(decode_line(line).timestamp)
+    assert cut == datetime.fromisoformat(f"2026-12-31T23:59:59.{fraction[:3]:0<3}{zone.replace('Z', '+00:00')}")

@@ -158,3 +158,11 @@ def _line_by_line_at_home(record: SourceRecord) -> Verdicts:
     verdicts = Verdicts()
     Judge("usage.events", 0, 1).judge(record, 5, BOUNDS, METRICS, verdicts)
     return verdicts
+
+
+def test_a_time_that_decoding_rounds_into_the_next_day_is_not_judged_at_once() -> None:
+    first = json.dumps(PLAIN | {"timestamp": f"{instant(NOW):%Y-%m-%dT%H:%M:%S}.9999999Z"}).encode()
+    record = SourceRecord(0, b"\n".join([first, json.dumps(PLAIN).encode()]), NOW, NOW, hopped=False)
+    assert PlainJudge(0, 1).judge(record, BOUNDS, METRICS) is None
+    found = _line_by_line_at_home(record).candidates[0].timestamp
+    assert (found.second, found.microsecond) == (instant(NOW).second, 999_000)
