@@ -197,6 +197,8 @@ def test_a_caller_who_goes_away_ends_the_reading(api: ApiProcess, database: Clic
     view = f"{database.database}.usage_events"
     with api.client.stream("GET", "/v1/exports/events", params={**MANY_RANGE, "consistent": "false"}) as answer:
         assert answer.status_code == 200
+    running = "SELECT count() FROM system.processes WHERE query LIKE '%usage_events%' AND query NOT LIKE '%processes%'"
+    wait_until(lambda: execute(database, running).strip() == "0", 30, "the page that was being read is read")
     execute(database, f"RENAME TABLE {view} TO {view}_away")
     execute(database, f"RENAME TABLE {view}_away TO {view}")
     assert api.client.get("/health/live").status_code == 200
