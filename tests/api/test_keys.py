@@ -207,6 +207,16 @@ def test_a_caller_and_a_tenant_have_limits_and_are_told(apis: tuple[ApiProcess, 
     assert limited.client.get("/v1/caller").status_code == 200  # whoever could change the limits has none
 
 
+def test_a_request_counts_once_however_many_rights_its_route_needs(apis: tuple[ApiProcess, ApiProcess]) -> None:
+    first, limited = apis
+    made = make(first, "finance", tenants=(uuid.uuid4().hex,))
+    wait_until(lambda: status(limited, made["key"]) == 200, 30, "the key is known")
+    before = call(limited, made["key"], "GET", "/v1/caller").headers["ratelimit-remaining"]
+    refused = call(limited, made["key"], "POST", "/v1/usage/aggregate", json={})
+    assert refused.status_code == 422
+    assert int(refused.headers["ratelimit-remaining"]) == int(before) - 1
+
+
 def test_a_key_may_have_a_limit_of_its_own(apis: tuple[ApiProcess, ApiProcess]) -> None:
     first, limited = apis
     made = make(first, tenants=("*",), requests_per_second=100_000)

@@ -35,22 +35,27 @@ def needs(right: Right | None) -> Any:
     async def guard(
         request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
     ) -> None:
-        token = credentials.credentials if credentials is not None else ""
-        principal: Principal | None = await request.app.state.access.principal(token)
-        if principal is None:
-            raise Problem(
-                HTTPStatus.UNAUTHORIZED,
-                Code.UNAUTHORIZED,
-                "send a valid API key as Authorization: Bearer <key>; METERLINE_API_KEY of the server is one",
-                headers={"WWW-Authenticate": 'Bearer realm="meterline"'},
-            )
-        request.state.caller = principal
-        request.state.rate_limit = await request.app.state.limiter.take(principal)
+        if getattr(request.state, "caller", None) is None:  # else the guard of its router has let it in
+            await _let_in(request, credentials.credentials if credentials is not None else "")
         if right is not None:
             require(request, right)
 
     _RIGHTS[guard] = right
     return Depends(guard)
+
+
+async def _let_in(request: Request, token: str) -> None:
+    """Find out who calls, and count the request: once, however many rights its route needs."""
+    principal: Principal | None = await request.app.state.access.principal(token)
+    if principal is None:
+        raise Problem(
+            HTTPStatus.UNAUTHORIZED,
+            Code.UNAUTHORIZED,
+            "send a valid API key as Authorization: Bearer <key>; METERLINE_API_KEY of the server is one",
+            headers={"WWW-Authenticate": 'Bearer realm="meterline"'},
+        )
+    request.state.caller = principal
+    request.state.rate_limit = await request.app.state.limiter.take(principal)
 
 
 READS: Final = [needs(Right.READ_CATALOG)]
