@@ -15,7 +15,7 @@ _KEPT: Final = 60.0  # seconds
 _PATIENCE: Final = 2.0
 _SQL: Final = (
     "SELECT (SELECT sum(accepted) FROM usage_freshness), "
-    "(SELECT uniqExact(tenant_id) FROM usage_hourly WHERE hour >= toDateTime({month:UInt32}, 'UTC'))"
+    "(SELECT uniqExact(tenant_id) FROM usage_parts WHERE hour >= toDateTime({month:UInt32}, 'UTC'))"
 )
 
 
