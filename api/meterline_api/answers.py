@@ -38,9 +38,9 @@ def statuses(verdicts: Sequence[Verdict], acknowledged: Sequence[bool]) -> Itera
     answers = iter(acknowledged)
     for index, verdict in enumerate(verdicts):
         match verdict:
+            case Admitted(id):
+                yield EventStatus(index, "accepted" if next(answers) else "unknown", id)
             case Refused(id, reason, detail):
                 yield EventStatus(index, "invalid", id, reason, detail)
             case Blocked(id, detail, code):
                 yield EventStatus(index, "refused", id, code, detail)
-            case Admitted(id):
-                yield EventStatus(index, "accepted" if next(answers) else "unknown", id)

@@ -10,7 +10,9 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final, NamedTuple
+from typing import Final
+
+from msgspec import Struct
 
 from meterline.encoding import check_size, line_of_event
 from meterline.records import Line
@@ -25,14 +27,14 @@ PERMISSION_DENIED: Final = "permission_denied"
 _NAMESPACE: Final = uuid.UUID("5c0d4a27-6a0e-5a6f-9f3c-1f6f0f2b7f10")
 
 
-class Admitted(NamedTuple):
+class Admitted(Struct, gc=False):
     """An event that may be sent, and the id that it goes by."""
 
     id: str
     line: Line
 
 
-class Refused(NamedTuple):
+class Refused(Struct, gc=False):
     """An event that can never count, as it is."""
 
     id: str | None
@@ -40,7 +42,7 @@ class Refused(NamedTuple):
     detail: str
 
 
-class Blocked(NamedTuple):
+class Blocked(Struct, gc=False):
     """An event that could count and is not taken, for ``code``: no more may be used, or the sender may not write it.
 
     The same event may be taken later.
@@ -71,23 +73,23 @@ def derived_id(key: str, index: int) -> str:
     return str(uuid.uuid5(_NAMESPACE, f"{index}:{key}"))
 
 
-def _nobody(_tenant_id: str, _metric: str, _subject: str, _timestamp: datetime) -> str:
-    return ""
-
-
 def judge(
     submissions: Sequence[Submission | InvalidLine],
     key: str | None,
     now: datetime,
     window: Window,
-    barrier: Barrier = _nobody,
+    barrier: Barrier | None = None,
     reach: Reach | None = None,
 ) -> list[Verdict]:
-    """A verdict for each, in order. ``key`` is the request's ``Idempotency-Key``; without ``reach`` all are reached."""
+    """A verdict for each, in order. ``key`` is the request's ``Idempotency-Key``.
+
+    Without ``barrier`` nothing is blocked, without ``reach`` all are reached.
+    """
+    earliest, latest = now - window.past, now + window.future
     return [
         Refused(None, found.reason, found.detail)
         if isinstance(found, InvalidLine)
-        else _one(found, i, key, now, window, barrier, reach)
+        else _one(found, i, key, now, earliest, latest, barrier, reach)
         for i, found in enumerate(submissions)
     ]
 
@@ -97,8 +99,9 @@ def _one(
     index: int,
     key: str | None,
     now: datetime,
-    window: Window,
-    barrier: Barrier,
+    earliest: datetime,
+    latest: datetime,
+    barrier: Barrier | None,
     reach: Reach | None,
 ) -> Verdict:
     id = found.id
@@ -122,13 +125,13 @@ def _one(
     )
     try:
         text = line_of_event(event)
-        if timestamp < now - window.past:
-            raise InvalidLine(Reason.TOO_OLD, f"timestamp is before {(now - window.past).isoformat()}")
-        if timestamp > now + window.future:
-            raise InvalidLine(Reason.IN_FUTURE, f"timestamp is after {(now + window.future).isoformat()}")
+        if timestamp < earliest:
+            raise InvalidLine(Reason.TOO_OLD, f"timestamp is before {earliest.isoformat()}")
+        if timestamp > latest:
+            raise InvalidLine(Reason.IN_FUTURE, f"timestamp is after {latest.isoformat()}")
     except InvalidLine as problem:
         return Refused(id, problem.reason, problem.detail)
-    blocked = barrier(found.tenant_id, found.metric, found.subject or "", timestamp)
+    blocked = "" if barrier is None else barrier(found.tenant_id, found.metric, found.subject or "", timestamp)
     if blocked:
         return Blocked(id, blocked)
     return Admitted(id, (found.tenant_id, text, check_size(text)))

@@ -34,6 +34,7 @@ Quantity = int | Decimal | str
 _TEXTS: Final = (str, Decimal)  # tuples: a union is made anew at each call
 _FLOATS: Final = (float, bool)
 _encode: Final = msgspec.json.Encoder().encode
+_WITH_DECIMALS: Final = len('"2025-01-01T00:00:00.000000Z"')
 _flat: Final = msgspec.json.Decoder(dict[str, str])
 # a decimal that is already as short and plain as it gets, but for zeros at its end
 _PLAIN: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,9})?", re.ASCII)
@@ -128,9 +129,18 @@ def time_text(timestamp: datetime) -> str:
     if timestamp.utcoffset() is None:
         raise InvalidUsageError("timestamp has no time zone: pass datetime.now(timezone.utc) or set tzinfo")
     try:
-        return timestamp.astimezone(timezone.utc).isoformat(timespec="milliseconds")[:-6] + "Z"
+        return _cut(timestamp.astimezone(timezone.utc))
     except OverflowError:
         raise InvalidUsageError("timestamp lies outside the years 1 to 9999 in UTC") from None
+
+
+def _cut(moment: datetime) -> str:
+    """RFC 3339 of a time in UTC, cut to milliseconds as ``utc_milliseconds`` does."""
+    try:
+        text = _encode(moment).decode()  # in quotes, with six decimals or none; isoformat takes several times as long
+    except TypeError:  # a kind of datetime of somebody's own
+        return moment.isoformat(timespec="milliseconds")[:-6] + "Z"
+    return text[1:24] + "Z" if len(text) == _WITH_DECIMALS else text[1:20] + ".000Z"
 
 
 def _properties_text(properties: Mapping[str, Any]) -> str:
@@ -169,24 +179,23 @@ def line_of_event(event: UsageEvent) -> str:
             raise InvalidLine(Reason.INVALID_EVENT, problem)
     amount = _amount(bytes(event.quantity))
     raw = bytes(event.properties)
-    if raw == b"null":
-        raw = b""
-    if raw:
+    properties = ""
+    if raw and raw != b"null":
         _check_properties(raw)
-        if b"\n" in raw or b"\r" in raw:
-            raw = msgspec.json.format(raw, indent=-1)
+        properties = raw.decode()
+        if "\n" in properties or "\r" in properties:
+            properties = msgspec.json.format(properties, indent=-1)
     moment = event.timestamp
     if moment.tzinfo is not timezone.utc:
         moment = utc_milliseconds(moment)
-    timestamp = moment.isoformat(timespec="milliseconds")[:-6] + "Z"  # which cuts, as utc_milliseconds does
     id = _encode(event.id).decode()
-    line = f'{{"id":{id}{_names(event.tenant_id, event.metric)}"{amount}","timestamp":"{timestamp}"'
+    line = f'{{"id":{id}{_names(event.tenant_id, event.metric)}"{amount}","timestamp":"{_cut(moment)}"'
     if event.subject is not None:
         line = f'{line},"subject":{_encode(event.subject).decode()}'
     if event.source is not None:
         line = f'{line},"source":{_encode(event.source).decode()}'
-    if raw:
-        line = f'{line},"properties":{raw.decode()}'
+    if properties:
+        line = f'{line},"properties":{properties}'
     line += "}"
     if len(line) * 4 > MAX_LINE_BYTES and len(line.encode()) > MAX_LINE_BYTES:
         raise InvalidLine(

@@ -92,7 +92,7 @@ class Ingest:
         await asyncio.to_thread(self._thread.join, 5)
 
     def _connect(self) -> Producer:
-        return connect(self._client, on_fatal=self._on_fatal)
+        return connect(self._client, on_fatal=self._on_fatal, **{"linger.ms": 0})  # records are whole already
 
     def _add(self, line: Line) -> asyncio.Future[_Place | None]:
         tenant_id, text, size = line

@@ -137,6 +137,18 @@ def test_a_time_is_cut_and_not_rounded() -> None:
     assert time_text(instant) == "2026-01-01T00:00:00.999Z"
 
 
+class SomebodysTime(datetime):
+    """As pandas, pendulum and freezegun have theirs."""
+
+
+@given(instants)
+def test_a_time_reads_as_isoformat_writes_it_of_whatever_kind_it_is(instant: datetime) -> None:
+    written = instant.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    assert time_text(instant) == time_text(instant.replace(microsecond=instant.microsecond // 1000 * 1000)) == written
+    parts = instant.timetuple()[:6]
+    assert time_text(SomebodysTime(*parts, instant.microsecond, instant.tzinfo)) == written
+
+
 def test_properties_written_over_several_lines_stay_on_one() -> None:
     raw = b'{\n  "a": "x\\ny",\r\n  "n": 1.10\n}'
     event = decode_line(

@@ -13,7 +13,7 @@ from meterline_api.door import Barrier
 from meterline_api.quotas.check import Found, QuotaStatus, Refusal, check, refusals
 from meterline_api.quotas.counters import Counters
 from meterline_api.quotas.recount import EVERYTHING, SETTINGS, Scope, Span, build, read
-from meterline_schemas.catalog import Metric
+from meterline_schemas.catalog import Action, Book, Metric, Threshold
 from meterline_schemas.counter import SURELY_KNOWN, CounterKey, Parts
 from meterline_schemas.errors import UnavailableError
 from meterline_schemas.partitioning import partition_of
@@ -71,6 +71,7 @@ class Desk:
         self._catalog = catalog
         self._counters = counters
         self._tables = tables
+        self._blocks: tuple[Book, bool] = (Book(), False)  # whether any threshold of this book does
         self._read: dict[CounterKey, tuple[float, Parts]] = {}
         self._tables_rest_until = 0.0
 
@@ -83,9 +84,17 @@ class Desk:
             answer = check(book, _InMemory(self._counters, self._recent), tenant_id, metric, subject, now)
         return answer
 
-    def barrier(self, now: datetime) -> Barrier:
-        """Says why an event is refused, or nothing; each tenant, metric and subject is looked up once."""
-        book, usage = self._catalog.book, _InMemory(self._counters, self._recent)
+    def barrier(self, now: datetime) -> Barrier | None:
+        """Says why an event is refused, or nothing; each tenant, metric and subject is looked up once.
+
+        None where no threshold blocks anything.
+        """
+        book = self._catalog.book
+        if self._blocks[0] is not book:
+            self._blocks = book, any(each.action is Action.BLOCK for each in book.all(Threshold))
+        if not self._blocks[1]:
+            return None
+        usage = _InMemory(self._counters, self._recent)
         said: dict[tuple[str, str, str], list[Refusal]] = {}
 
         def refused(tenant_id: str, metric_key: str, subject: str, timestamp: datetime) -> str:

@@ -23,7 +23,7 @@ from tests.support.recount import lines
 
 KEY = "benchmark"
 BATCH = 100
-BATCH_CONNECTIONS, SINGLE_CONNECTIONS = 8, 32
+BATCH_CONNECTIONS, SINGLE_CONNECTIONS = 16, 32
 MILLI = 1_000
 
 
