@@ -21,6 +21,9 @@ BASES: Final = "usage.bases"
 NOTIFICATIONS: Final = "meterline.notifications"
 DELIVERIES: Final = "meterline.deliveries"
 AUDIT: Final = "meterline.audit"
+INVOICES: Final = "billing.invoices"
+PUSHES: Final = "billing.pushes"
+RUNS: Final = "billing.runs"
 
 STREAM_GROUP: Final = "meterline-streams"
 SINK_GROUP: Final = "meterline-sinks"
@@ -96,6 +99,9 @@ TOPICS: Final[tuple[Topic, ...]] = (
     Topic(BASES, "like_events", _compacted(**{"cleanup.policy": "compact,delete", "retention.ms": str(45 * _DAY_MS)})),
     Topic(NOTIFICATIONS, "like_events", _log(45)),
     Topic(AUDIT, "single", _kept()),
+    Topic(INVOICES, "single", _kept() | {"max.message.bytes": str(8 * _MIB)}),
+    Topic(PUSHES, "single", _compacted(**{"cleanup.policy": "compact,delete", "retention.ms": str(400 * _DAY_MS)})),
+    Topic(RUNS, "single", _compacted(**{"cleanup.policy": "compact,delete", "retention.ms": str(400 * _DAY_MS)})),
     Topic(
         DELIVERIES,
         "like_events",
