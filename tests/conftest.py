@@ -21,6 +21,9 @@ OURS = ("METERLINE_TEST_", "METERLINE_CACHE")
 for name in [name for name in os.environ if name.startswith("METERLINE_") and not name.startswith(OURS)]:
     del os.environ[name]  # the settings of an installation must not leak into tests
 
+# a broker of tests lives for minutes: what compiling its code to the utmost costs, it never earns
+os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1")
+
 
 @pytest.fixture(scope="session")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
@@ -77,7 +80,17 @@ def database() -> str:
 @pytest.fixture
 def clickhouse(clickhouse_server: ClickHouseServer, database: str) -> Iterator[ClickHouseSettings]:
     """Settings of a database that does not exist yet; dropped afterwards."""
-    settings = clickhouse_server.settings(database)
+    yield from _database(clickhouse_server, database)
+
+
+@pytest.fixture(scope="module")
+def shared_clickhouse(clickhouse_server: ClickHouseServer) -> Iterator[ClickHouseSettings]:
+    """The same for a module whose tests do not change what the others read."""
+    yield from _database(clickhouse_server, f"t{uuid.uuid4().hex[:12]}")
+
+
+def _database(server: ClickHouseServer, name: str) -> Iterator[ClickHouseSettings]:
+    settings = server.settings(name)
     yield settings
-    clickhouse_server.restore()
-    execute(settings, f"DROP DATABASE IF EXISTS {database} SYNC")
+    server.restore()
+    execute(settings, f"DROP DATABASE IF EXISTS {name} SYNC")

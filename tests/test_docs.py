@@ -33,6 +33,9 @@ SETTINGS: Final = (
     "meterline_sinks.notifier",
     "meterline_api",
     "meterline_api.storage",
+    "meterline_api.billing.jobs",
+    "meterline_api.billing.rendering",
+    "meterline_api.billing.stripe",
 )
 
 FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)

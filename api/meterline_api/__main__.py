@@ -13,6 +13,9 @@ import sys
 import uvicorn
 
 from meterline_api.app import create_app
+from meterline_api.billing.jobs.settings import JobSettings
+from meterline_api.billing.rendering.settings import DocumentSettings
+from meterline_api.billing.settings import InvoiceSettings
 from meterline_api.settings import ApiSettings
 from meterline_api.storage.settings import StorageSettings
 from meterline_schemas.errors import ConfigurationError
@@ -22,7 +25,14 @@ log = logging.getLogger("meterline_api")
 
 
 def settings_from_environment() -> tuple[
-    ApiSettings, KafkaSettings, ClickHouseSettings, JudgeSettings, StorageSettings
+    ApiSettings,
+    KafkaSettings,
+    ClickHouseSettings,
+    JudgeSettings,
+    StorageSettings,
+    JobSettings,
+    InvoiceSettings,
+    DocumentSettings,
 ]:
     """All settings.
 
@@ -30,14 +40,24 @@ def settings_from_environment() -> tuple[
         ConfigurationError: with one line for each that is wrong, of all kinds.
     """
     problems: list[str] = []
-    for kind in (ApiSettings, KafkaSettings, ClickHouseSettings, JudgeSettings, StorageSettings):
+    kinds = (ApiSettings, KafkaSettings, ClickHouseSettings, JudgeSettings, StorageSettings)
+    for kind in (*kinds, JobSettings, InvoiceSettings, DocumentSettings):
         try:
             load(kind)
         except ConfigurationError as error:
             problems += str(error).splitlines()[1:]
     if problems:
         raise ConfigurationError("settings are wrong: " + "; ".join(problem.strip() for problem in problems))
-    return load(ApiSettings), load(KafkaSettings), load(ClickHouseSettings), load(JudgeSettings), load(StorageSettings)
+    return (
+        load(ApiSettings),
+        load(KafkaSettings),
+        load(ClickHouseSettings),
+        load(JudgeSettings),
+        load(StorageSettings),
+        load(JobSettings),
+        load(InvoiceSettings),
+        load(DocumentSettings),
+    )
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -66,8 +86,8 @@ def main() -> int:
     for name in ("urllib3", "clickhouse_connect", "botocore", "boto3", "apscheduler"):
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
-        settings, kafka, clickhouse, judge, storage = settings_from_environment()
-        app = create_app(settings, kafka, clickhouse, judge, storage)
+        settings, kafka, clickhouse, judge, storage, jobs, invoices, documents = settings_from_environment()
+        app = create_app(settings, kafka, clickhouse, judge, storage, jobs, invoices, documents)
         listener = listen(settings.host, settings.port)
     except ConfigurationError as error:
         log.critical("%s", error)
@@ -85,9 +105,13 @@ def main() -> int:
             timeout_keep_alive=75,
         )
     )
-    # the server hands signals on when it has stopped: without a handler the second delivery would kill
+
+    def stop(_number: int, _frame: object) -> None:
+        """Until the server has handlers of its own, and when it hands a signal on because it has stopped."""
+        server.should_exit = True
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _number, _frame: None)
+        signal.signal(number, stop)
     address = listener.getsockname()
     log.info("listening on http://%s:%d", address[0], address[1])
     with listener:

@@ -15,6 +15,12 @@ from meterline_api.access.keys import pepper_from
 from meterline_api.access.limiter import Limiter
 from meterline_api.announce import Announcer
 from meterline_api.audit.recorder import Recorder
+from meterline_api.billing.invoices.running import Invoices
+from meterline_api.billing.jobs.functions import functions_of
+from meterline_api.billing.jobs.running import Jobs
+from meterline_api.billing.jobs.settings import JobSettings
+from meterline_api.billing.rendering.settings import DocumentSettings
+from meterline_api.billing.settings import InvoiceSettings
 from meterline_api.calls import Calls
 from meterline_api.catalog import Catalog, Follower
 from meterline_api.census import Census
@@ -34,6 +40,7 @@ from meterline_api.openmeter.file import read_meters
 from meterline_api.quotas.running import Quotas
 from meterline_api.routes import (
     audit,
+    billing_runs,
     document1,
     document2,
     document3,
@@ -43,14 +50,17 @@ from meterline_api.routes import (
     events,
     exports,
     health,
+    invoices,
     keys,
     metrics,
     notifications,
     openmeter,
+    plans,
     quota_check,
     quotas,
     rejected_events,
     storage,
+    tenant_plan,
     tenants,
     thresholds,
     usage,
@@ -76,6 +86,9 @@ def create_app(
     clickhouse: ClickHouseSettings,
     judge: JudgeSettings,
     measuring: StorageSettings | None = None,
+    billing_jobs: JobSettings | None = None,
+    invoicing: InvoiceSettings | None = None,
+    documents: DocumentSettings | None = None,
 ) -> FastAPI:
     """The application; it reaches for Kafka and ClickHouse when its lifespan begins, and runs without them.
 
@@ -109,13 +122,20 @@ def create_app(
         app.state.event_life = EventDesk(tables, watch, origins)
         app.state.census = Census(tables)
         app.state.settling = Settling(watch.passed_on, settings.read_back)
+        app.state.invoices = Invoices(
+            invoicing or InvoiceSettings(), kafka, clickhouse, catalog, watch, app.state.audit_log
+        )
+        app.state.billing_jobs = Jobs(billing_jobs, kafka, app.state.audit_log, functions_of(app))
         app.state.recorder.start()
         follower.start()
         watch.start()
         counting.start()
         telling.start()
         stored.start()
+        app.state.billing_jobs.start()
         yield
+        app.state.billing_jobs.stop()
+        app.state.invoices.close()
         stored.stop()
         telling.stop()
         counting.stop()
@@ -141,6 +161,7 @@ def create_app(
     )
     root_key = settings.key.get_secret_value().encode()
     app.state.pepper = settings.key_pepper.get_secret_value().encode() or pepper_from(root_key)
+    app.state.documents = documents or DocumentSettings()
     app.state.openmeter = read_meters(settings.openmeter_meters)
     app.state.limiter = Limiter(settings.caller_limit, settings.tenant_limit, settings.limit_storage)
     app.state.access = Access(
@@ -156,12 +177,16 @@ def create_app(
         quota_check,
         quotas,
         thresholds,
+        plans,
+        tenant_plan,  # before tenants, whose ids may have slashes
+        invoices,
         tenants,
         webhooks,
         keys,
         notifications,
         audit,
         storage,
+        billing_runs,
         openmeter,
         document1,
         document2,

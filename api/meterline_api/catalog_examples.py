@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from meterline_api.examples import UNAUTHORIZED, problem
 from meterline_api.problems import Code
-from meterline_schemas.catalog import ApiKey, Entry, Metric, Quota, Tenant, Threshold, Webhook
+from meterline_schemas.catalog import ApiKey, Entry, Metric, Plan, Quota, Tenant, TenantPlan, Threshold, Webhook
 
 Responses = dict[int | str, dict[str, Any]]
 
@@ -99,7 +99,7 @@ def _documented(
 
 def _body(kind: type[Entry], example: dict[str, Any], optional: tuple[str, ...] | None) -> dict[str, Any]:
     """A request body; with ``optional`` None every field is."""
-    schema = kind.model_json_schema(mode="validation", ref_template="#/components/schemas/{model}")
+    schema = _whole(kind.model_json_schema(mode="validation", ref_template="#/components/schemas/{model}"))
     required = [] if optional is None else [name for name in schema["required"] if name not in optional]
     shown = {
         "title": kind.__name__,
@@ -111,6 +111,24 @@ def _body(kind: type[Entry], example: dict[str, Any], optional: tuple[str, ...] 
     return {
         "requestBody": {"required": True, "content": {"application/json": {"schema": shown, "example": example}}},
     }
+
+
+def _whole(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema with those of its models put where they are meant: as answers show them, they want every field."""
+    models = {f"#/components/schemas/{name}": each for name, each in schema.pop("$defs", {}).items()}
+
+    def put(node: Any) -> Any:
+        if isinstance(node, list):
+            return [put(each) for each in node]
+        if not isinstance(node, dict):
+            return node
+        meant = models.get(node.get("$ref", ""), {})
+        if meant.get("type") == "object":
+            return put(meant)
+        return {name: put(each) for name, each in node.items() if name != "discriminator"}
+
+    found: dict[str, Any] = put(schema)
+    return found
 
 
 def _conflict(code: Code, detail: str, field: str) -> dict[str, Any]:
@@ -180,4 +198,45 @@ KEYS: Final = _documented(
     _conflict(Code.CONFLICT, "key 'abcd' is defined already; update it instead", "id"),
     ("expires_at", "has passed already"),
     optional=("id", "hash"),
+)
+PLANS: Final = _documented(
+    Plan,
+    {
+        "id": "team",
+        "name": "Team",
+        "currency": "USD",
+        "versions": [
+            {
+                "base_fee": "199",
+                "charges": [
+                    {
+                        "metric": "api_calls",
+                        "name": "API calls",
+                        "description": "Public API usage",
+                        "included": "1000",
+                        "price": {"model": "per_unit", "unit_price": "0.01", "per": "1000"},
+                    }
+                ],
+            }
+        ],
+    },
+    {"name": "Teams"},
+    _conflict(
+        Code.MEANING_WOULD_CHANGE,
+        "has begun and tenants are or were on it: it stays as it is. Add a version with a `start` to come",
+        "versions.0",
+    ),
+    ("versions.0.charges.0.metric", "'api_calls' is not defined; define the metric first"),
+    in_use=_conflict(Code.IN_USE, "tenants are, were or will be on plan 'team', such as acme", "id"),
+)
+TENANT_PLANS: Final = _documented(
+    TenantPlan,
+    {"tenant_id": "acme", "spans": [{"start": "2026-11-01T00:00:00Z", "plan": "team"}]},
+    {"spans": []},
+    _conflict(
+        Code.MEANING_WOULD_CHANGE,
+        "tenant 'acme' is invoiced until 2026-11-01T00:00:00Z: its plan changes from then on only",
+        "spans",
+    ),
+    ("plan", "there is no plan 'team'; define it first"),
 )

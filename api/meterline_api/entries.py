@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from http import HTTPStatus
 from itertools import islice
 from typing import Any, Final, Generic, TypeVar
@@ -33,6 +34,7 @@ from meterline_schemas.catalog import (
     read_entry,
 )
 from meterline_schemas.catalog.entry import problems_of
+from meterline_schemas.catalog.plan_changes import ClosedUntil
 from meterline_schemas.errors import UnavailableError
 
 _MAX_BYTES: Final = 256 * 1024  # of a body: an entry is far smaller
@@ -49,14 +51,25 @@ _REFUSED: Final[Mapping[str, tuple[HTTPStatus, Code]]] = {
 Kind = TypeVar("Kind", bound=Entry)
 Model = TypeVar("Model", bound=BaseModel)
 Decide = Callable[[Book], Kind]
+Reads = Callable[[Request, Entry], bool]
+
+
+def _reads(request: Request, entry: Entry) -> bool:
+    return may_read(caller(request), entry)
 
 
 class Entries(Generic[Kind]):
-    """Entries of one kind over HTTP; ``show`` is how one is answered. Every method raises ``Problem``."""
+    """Entries of one kind over HTTP. Every method raises ``Problem``.
 
-    def __init__(self, kind: type[Kind], show: Callable[[Kind], BaseModel] = lambda entry: entry) -> None:
+    ``show`` is how one is answered, ``reads`` whether the caller of a request may read one.
+    """
+
+    def __init__(
+        self, kind: type[Kind], show: Callable[[Kind], BaseModel] = lambda entry: entry, reads: Reads = _reads
+    ) -> None:
         self._kind = kind
         self._show = show
+        self._reads = reads
 
     def page(
         self, request: Request, limit: int, cursor: str | None, keep: Callable[[Kind], bool] = lambda _entry: True
@@ -71,7 +84,7 @@ class Entries(Generic[Kind]):
         entries = (
             entry
             for entry in editor_of(request).catalog.all(self._kind)
-            if (after is None or entry.identity > after) and may_read(caller(request), entry) and keep(entry)
+            if (after is None or entry.identity > after) and self._reads(request, entry) and keep(entry)
         )
         found = list(islice(entries, limit + 1))
         body: dict[str, Any] = {"data": [document(self._show(entry)) for entry in found[:limit]]}
@@ -82,7 +95,7 @@ class Entries(Generic[Kind]):
     def get(self, request: Request, identity: str) -> Kind:
         """An entry; one that the caller may not read is not there."""
         found = editor_of(request).catalog.find(self._kind, identity)
-        if found is None or not may_read(caller(request), found):
+        if found is None or not self._reads(request, found):
             raise Problem(HTTPStatus.NOT_FOUND, Code.NOT_FOUND, f"there is no {self._kind.kind} {identity[:300]!r}")
         return found
 
@@ -95,7 +108,7 @@ class Entries(Generic[Kind]):
             entry = read_entry(self._kind, fields)
             self._refuse_unreached(request, book, entry)
             self._refuse_unknown(request, book, fields)
-            return changes.create(book, entry)
+            return changes.create(book, entry, now=datetime.now(UTC), closed_until=closed_until_of(request))
 
         return await self._put(request, decide)
 
@@ -114,7 +127,7 @@ class Entries(Generic[Kind]):
         def checked(book: Book) -> Kind:
             self._refuse_unreached(request, book, entry)
             self._refuse_unknown(request, book, fields)
-            changes.check(book, entry)
+            changes.check(book, entry, now=datetime.now(UTC), closed_until=closed_until_of(request))
             return entry
 
         written = await self._put(request, checked)
@@ -130,7 +143,8 @@ class Entries(Generic[Kind]):
         def decide(book: Book) -> Kind:
             self._refuse_unreached(request, book, self._existing(request, book, identity))
             self._refuse_unknown(request, book, fields)
-            entry = changes.update(book, self._kind, identity, fields)
+            now, closed_until = datetime.now(UTC), closed_until_of(request)
+            entry = changes.update(book, self._kind, identity, fields, now=now, closed_until=closed_until)
             self._refuse_unreached(request, book, entry)
             return entry
 
@@ -139,7 +153,8 @@ class Entries(Generic[Kind]):
     async def delete(self, request: Request, identity: str, *, has_usage: bool = False) -> Response:
         def decide(book: Book) -> Kind:
             self._refuse_unreached(request, book, self._existing(request, book, identity))
-            return changes.delete(book, self._kind, identity, has_usage=has_usage)
+            closed_until = closed_until_of(request)
+            return changes.delete(book, self._kind, identity, has_usage=has_usage, closed_until=closed_until)
 
         with problems():
             await editor_of(request).delete(decide, author_of(request))
@@ -152,7 +167,7 @@ class Entries(Generic[Kind]):
     def _existing(self, request: Request, book: Book, identity: str) -> Kind:
         """An entry to be changed; one that the caller may not read is not there, as in ``get``."""
         found = changes.existing(book, self._kind, identity)
-        if not may_read(caller(request), found):
+        if not self._reads(request, found):
             raise RefusedError("not_found", [FieldProblem("", f"there is no {self._kind.kind} {identity!r}")])
         return found
 
@@ -188,6 +203,12 @@ def _is_foreign(request: Request, entry: Entry | None) -> bool:
 def editor_of(request: Request) -> Editor:
     editor: Editor = request.app.state.editor
     return editor
+
+
+def closed_until_of(request: Request) -> ClosedUntil | None:
+    """Until when tenants are invoiced; None where this process does not invoice."""
+    found: ClosedUntil | None = getattr(request.app.state, "closed_until", None)
+    return found
 
 
 async def fields_of(request: Request) -> dict[str, Any]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TypeVar
 
 from meterline_deploy.cluster import Cluster
 from meterline_schemas.catalog import Book, Entry, Metric, RefusedError, changes
+from meterline_schemas.catalog.plan_changes import ClosedUntil
 from meterline_schemas.catalog.store import Store
 from meterline_schemas.errors import ConfigurationError, MeterlineError
 from meterline_schemas.settings import KafkaSettings
@@ -51,8 +53,10 @@ def read_metrics(kafka: KafkaSettings) -> Mapping[str, Metric]:
     return read_catalog(kafka).metrics
 
 
-def plan(book: Book, entries: Iterable[Entry]) -> list[Change]:
+def plan(book: Book, entries: Iterable[Entry], now: datetime, closed_until: ClosedUntil | None = None) -> list[Change]:
     """What applying ``entries``, one after the other, changes in the catalog. Pure; ``book`` stays as it is.
+
+    What of plans has begun by ``now``, or is invoiced, stays as it is.
 
     Raises:
         EntriesRefusedError: with every refusal.
@@ -63,7 +67,7 @@ def plan(book: Book, entries: Iterable[Entry]) -> list[Change]:
     for position, entry in enumerate(entries):
         before = book.find(type(entry), entry.identity)
         try:
-            changed.append(Change(before, changes.check(book, entry)))
+            changed.append(Change(before, changes.check(book, entry, now=now, closed_until=closed_until)))
         except RefusedError as refused:
             refusals.append((position, refused))
             if before is not None:
@@ -84,11 +88,11 @@ def apply_entries(kafka: KafkaSettings, entries: Sequence[Entry], *, dry_run: bo
     """
     store = _store(kafka)
     if dry_run:
-        return plan(store.read(), entries)
+        return plan(store.read(), entries, datetime.now(UTC))
     planned: list[Change] = []
 
     def decide(book: Book) -> list[tuple[Entry, bool]]:
-        planned[:] = plan(book, entries)
+        planned[:] = plan(book, entries, datetime.now(UTC))
         return [(change.after, False) for change in planned]
 
     store.change(decide)

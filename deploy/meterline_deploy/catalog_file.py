@@ -16,6 +16,18 @@ webhooks:
   - id: ops
     url: https://example.com/hooks/meterline
     secret: ${OPS_WEBHOOK_SECRET}
+plans:
+  - id: team
+    currency: USD
+    versions:
+      - base_fee: 199
+        charges:
+          - metric: api_calls
+            price: {model: per_unit, unit_price: 0.01, per: 1000}
+tenant_plans:
+  - tenant_id: acme
+    spans:
+      - {start: 2026-11-01T00:00:00Z, plan: team}
 """
 
 from __future__ import annotations
@@ -31,7 +43,18 @@ import yaml
 
 from meterline_deploy.errors import CatalogFileError
 from meterline_deploy.yaml_fields import Problem, fields_of, line_of, name_of, read_fields
-from meterline_schemas.catalog import Entry, Metric, Quota, RefusedError, Tenant, Threshold, Webhook, read_entry
+from meterline_schemas.catalog import (
+    Entry,
+    Metric,
+    Plan,
+    Quota,
+    RefusedError,
+    Tenant,
+    TenantPlan,
+    Threshold,
+    Webhook,
+    read_entry,
+)
 from meterline_schemas.catalog.entry import FieldProblem
 
 # in an order in which each may refer to those before it
@@ -41,6 +64,8 @@ LISTS: Final[Mapping[str, type[Entry]]] = {
     "webhooks": Webhook,
     "quotas": Quota,
     "thresholds": Threshold,
+    "plans": Plan,
+    "tenant_plans": TenantPlan,
 }
 _VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}", re.ASCII)
 
@@ -175,5 +200,7 @@ def _twice(entry: Entry) -> str:
             whose = f"tenant {entry.tenant_id!r}" if entry.tenant_id else "all tenants"
             whose += f", subject {entry.subject!r}" if entry.subject else ""
             return f"a quota of {entry.metric} for {whose} is defined"
+        case TenantPlan():
+            return f"the plans of tenant {entry.tenant_id!r} are given"
         case _:
             return f"{'key' if isinstance(entry, Metric) else 'id'} {entry.identity!r} is defined"

@@ -6,16 +6,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, Final
 
-from meterline_schemas.catalog import Entry, Quota
+from pydantic import BaseModel
+
+from meterline_schemas.catalog import Entry, Plan, Quota, TenantPlan
 
 _STAMPS: Final = ("version", "changed_at")
 _SECRET: Final = "secret"
 _COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "metric": ("name", "unit", "aggregation", "reset_period", "tenant_id", "allow_negative", "retired"),
-    "tenant": ("name", "time_zone", "billing_anchor"),
+    "tenant": ("name", "time_zone", "billing_anchor", "billing", "stripe_customer", "excluded"),
     "webhook": ("url", "events", "tenant_id", "enabled"),
     "quota": ("tenant_id", "subject", "metric", "included", "price_per_unit", "currency", "period", "time_zone"),
     "threshold": ("metric", "tenant_id", "subject", "amount", "steps", "action", "period", "notify_webhooks"),
+    "plan": ("name", "currency", "period", "versions", "base_fee", "metrics"),
+    "tenant_plan": ("spans",),
 }
 
 
@@ -40,7 +44,11 @@ def differences(before: Entry, after: Entry) -> Iterator[str]:
         old, new = getattr(before, name), getattr(after, name)
         if name in _STAMPS or old == new:
             continue
-        yield f"{name} changed" if name == _SECRET else f"{name} {_word(old)} → {_word(new)}"
+        yield (
+            f"{name} changed"
+            if name == _SECRET or _has_fields(old) or _has_fields(new)
+            else f"{name} {_word(old)} → {_word(new)}"
+        )
 
 
 def print_tables(lists: Mapping[str, Sequence[Entry]]) -> None:
@@ -55,8 +63,27 @@ def print_tables(lists: Mapping[str, Sequence[Entry]]) -> None:
         table = Table("key", *columns, title=name if len(filled) > 1 else None, title_justify="left", box=None)
         table.pad_edge = False
         for entry in entries:
-            table.add_row(short_key(entry), *(_word(getattr(entry, column), none="") for column in columns))
+            table.add_row(short_key(entry), *(_cell(entry, column) for column in columns))
         console.print(table)
+
+
+def _cell(entry: Entry, column: str) -> str:
+    """Of a plan what its last version costs, and how many there are."""
+    match entry, column:
+        case Plan(), "versions":
+            return str(len(entry.versions))
+        case Plan(), "base_fee":
+            return _word(entry.versions[-1].base_fee)
+        case Plan(), "metrics":
+            return ", ".join(charge.metric for charge in entry.versions[-1].charges)
+        case TenantPlan(), "spans":
+            return ", ".join(f"{span.plan or 'none'} from {span.start:%Y-%m-%dT%H:%M:%SZ}" for span in entry.spans)
+        case _:
+            return _word(getattr(entry, column), none="")
+
+
+def _has_fields(value: object) -> bool:
+    return isinstance(value, tuple) and any(isinstance(each, BaseModel) for each in value)
 
 
 def _word(value: object, none: str = "none") -> str:

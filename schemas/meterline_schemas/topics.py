@@ -22,6 +22,7 @@ NOTIFICATIONS: Final = "meterline.notifications"
 DELIVERIES: Final = "meterline.deliveries"
 AUDIT: Final = "meterline.audit"
 INVOICES: Final = "billing.invoices"
+CLOSINGS: Final = "billing.closings"
 PUSHES: Final = "billing.pushes"
 RUNS: Final = "billing.runs"
 
@@ -100,6 +101,7 @@ TOPICS: Final[tuple[Topic, ...]] = (
     Topic(NOTIFICATIONS, "like_events", _log(45)),
     Topic(AUDIT, "single", _kept()),
     Topic(INVOICES, "single", _kept() | {"max.message.bytes": str(8 * _MIB)}),
+    Topic(CLOSINGS, "single", _compacted()),
     Topic(PUSHES, "single", _compacted(**{"cleanup.policy": "compact,delete", "retention.ms": str(400 * _DAY_MS)})),
     Topic(RUNS, "single", _compacted(**{"cleanup.policy": "compact,delete", "retention.ms": str(400 * _DAY_MS)})),
     Topic(

@@ -17,6 +17,7 @@ from meterline_sinks.clickhouse import ClickHouse
 from meterline_sinks.kafka import Ends, Source
 from meterline_sinks.loop import Loop
 from meterline_sinks.settings import SinkSettings, load_all
+from meterline_sinks.tables import Tables
 from meterline_sinks.watch import Watch
 
 log = logging.getLogger("meterline_sinks")
@@ -30,7 +31,7 @@ def run(kafka: KafkaSettings, clickhouse: ClickHouseSettings, sink: SinkSettings
     """
     source = Source(kafka, sink)
     try:
-        loop = Loop(source, ClickHouse(clickhouse, clickhouse.database, sink.insert_timeout), sink)
+        loop = Loop(source, Tables(ClickHouse(clickhouse, clickhouse.database, sink.insert_timeout)), sink)
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, lambda _number, _frame: loop.stop())
         watch = Watch(source, loop, Ends(kafka), sink.stuck_after)

@@ -2,7 +2,7 @@
 
 Lines of ``usage.accepted``, ``usage.rejected`` and ``usage.totals`` are rows already, their fields named as the
 columns, so their bytes pass through without being decoded. The few records of ``meterline.notifications``,
-``meterline.config`` and ``meterline.audit`` are decoded, each to a row.
+``meterline.config``, ``meterline.audit`` and ``billing.invoices`` are decoded, each to a row.
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from meterline_schemas.topics import ACCEPTED, AUDIT, CONFIG, NOTIFICATIONS, PROGRESS_KEY, REJECTED, TOTALS
+from meterline_schemas.topics import ACCEPTED, AUDIT, CONFIG, INVOICES, NOTIFICATIONS, PROGRESS_KEY, REJECTED, TOTALS
+from meterline_sinks.invoice_rows import invoice_row
 from meterline_sinks.rows import UnreadableError, audit_row, catalog_row, notification_row
 
 TABLES: Final[Mapping[str, str]] = MappingProxyType(
     {ACCEPTED: "usage_events_raw", REJECTED: "rejected_events", TOTALS: "usage_totals"}
 )
+EVENTS_TABLE: Final = TABLES[ACCEPTED]
 PROGRESS_TABLE: Final = "usage_progress"
 
 Partition = tuple[str, int]  # a topic's name without prefix, and the partition
@@ -95,6 +97,8 @@ class Batch:
                 row = None if value is None else notification_row(partition, offset, value)
             elif topic == AUDIT:
                 row = audit_row(offset, value or b"")
+            elif topic == INVOICES:
+                row = invoice_row(offset, key, value or b"")
             else:
                 row = catalog_row(offset, key, value)
         except UnreadableError as error:

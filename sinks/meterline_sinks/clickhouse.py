@@ -21,7 +21,11 @@ INSERT_SETTINGS: Final[Mapping[str, str | int]] = {
     "date_time_input_format": "best_effort",
     # a field without a column would be lost in silence
     "input_format_skip_unknown_fields": 0,
+    # one block, however many rows: what an insert writes of a month is there at once or not at all
+    "min_insert_block_size_rows": 2**40,
+    "min_insert_block_size_bytes": 2**50,
 }
+_COMMAND_SETTINGS: Final[Mapping[str, str | int]] = {"insert_deduplicate": 0}
 
 # Answers that speak of the data: the same bytes get the same answer for ever. ClickHouse's ErrorCodes.cpp.
 _REFUSED: Final = frozenset(
@@ -96,15 +100,18 @@ class ClickHouse:
                 raise RefusedError(_answer(error)) from None
             raise self._unavailable(error) from None
 
-    def command(self, sql: str) -> None:
-        """Run a statement that has no rows to return.
+    def command(self, sql: str, parameters: Mapping[str, Any] | None = None) -> None:
+        """Run a statement that has no rows to return. ``parameters`` are bound, and may be long.
 
         Raises:
             CommandError: the server answered with an error.
             UnavailableError: it does not answer.
         """
         try:
-            self._connect().command(sql)
+            if parameters is None:
+                self._connect().command(sql)
+            else:  # takes them into the body where they are too long for a URL
+                self._connect().raw_query(sql, parameters=dict(parameters), settings=dict(_COMMAND_SETTINGS))
         except DatabaseError as error:
             if error.code is None:
                 raise self._unavailable(error) from None

@@ -27,7 +27,8 @@ class Loop:
 
     1. while the batch is full and cannot be written yet, hold reading (and stay in the group)
     2. read records into it; when the partitions are dealt anew, drop all that is not committed
-    3. when the batch before is written and this one is due, by age or by size, begin to write it
+    3. when the batch before is written and this one is due, by age or by size, begin to write it: its events, the
+       totals of the late ones among them (``late_totals``), everything else, and progress last
     4. commit the offsets of the one before
 
     A crash before 4 repeats the write. Rows replace themselves, so that changes nothing.

@@ -16,6 +16,14 @@ INSERT_SECONDS: Final = Histogram(
     ["table"],
     buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
 )
+LATE_CELLS: Final = Counter(
+    "meterline_sink_late_hours_total", "Hours of a tenant and metric whose late events were added up again."
+)
+LATE_SECONDS: Final = Histogram(
+    "meterline_sink_late_totals_seconds",
+    "Time to add up the late events of the hours that a batch touched.",
+    buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
+)
 FAILURES: Final = Counter(
     "meterline_sink_insert_failures_total",
     "Inserts that failed: `unavailable` is tried again until it succeeds, `refused` needs somebody.",

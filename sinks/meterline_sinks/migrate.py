@@ -21,6 +21,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from string import Template
+from typing import Final
 
 import msgspec
 
@@ -33,6 +34,7 @@ from meterline_sinks.tenant_analysts import TenantAnalysts
 
 log = logging.getLogger(__name__)
 
+_HOURS: Final = 24 * 3600  # seconds that one statement may take: some fill a table from another
 _NAME = re.compile(r"([0-9]{4})_[a-z0-9_]+\.sql")
 
 
@@ -89,6 +91,9 @@ def placeholders(settings: ClickHouseSettings, cluster: str) -> dict[str, str]:
         "database": settings.database,
         "on_cluster": f"ON CLUSTER '{cluster}'" if cluster else "",
         "replicated": "Replicated" if cluster else "",
+        "sync_events": f"SYSTEM SYNC REPLICA ON CLUSTER '{cluster}' {settings.database}.usage_events_raw"
+        if cluster
+        else "",
         "analyst_user": f"`{settings.analyst_user}`",
         "analyst_profile": f"`{settings.database}_analyst`",
         "analyst_password_sha256": digest,
@@ -108,7 +113,7 @@ def migrate(settings: ClickHouseSettings, *, cluster: str | None = None) -> list
     if cluster is None:
         cluster = load(ClusterSettings).cluster
     values = placeholders(settings, cluster)
-    database = ClickHouse(settings)
+    database = ClickHouse(settings, timeout=_HOURS)
     try:
         done = _migrate(database, settings, values)
         TenantAnalysts(database, settings, cluster, keeps_users=keeps_users(database)).refresh()

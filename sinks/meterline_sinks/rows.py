@@ -14,8 +14,21 @@ import msgspec
 from msgspec import Struct
 
 from meterline_schemas.audit import entry as audit
-from meterline_schemas.catalog import PARTITION_COUNT_KEY, ApiKey, Entry, Metric, Quota, Tenant, Threshold, Webhook
+from meterline_schemas.catalog import (
+    PARTITION_COUNT_KEY,
+    ApiKey,
+    Entry,
+    Metric,
+    Plan,
+    Quota,
+    StripeMeter,
+    Tenant,
+    TenantPlan,
+    Threshold,
+    Webhook,
+)
 from meterline_schemas.reading import UNREADABLE
+from meterline_sinks.plan_rows import spans, terms
 
 Row = tuple[str, bytes]  # a table, and a line for it
 
@@ -28,8 +41,13 @@ _KINDS: Final[Mapping[str, tuple[type[Entry], str]]] = {
     Quota.kind: (Quota, "quotas"),
     Threshold.kind: (Threshold, "thresholds"),
     Tenant.kind: (Tenant, "tenants"),
+    Plan.kind: (Plan, "plans_raw"),
+    TenantPlan.kind: (TenantPlan, "tenant_plans_raw"),
 }
-_LEFT_OUT: Final = {"notify_emails", "notify_webhooks"}  # addresses and names of webhooks: whom it is told
+_LEFT_OUT: Final = {
+    *("notify_emails", "notify_webhooks"),  # addresses and names of webhooks: whom it is told
+    *("versions", "spans"),  # of plans: ``_below`` has them
+}
 
 
 class UnreadableError(ValueError):
@@ -43,7 +61,7 @@ def catalog_row(offset: int, key: bytes | None, value: bytes | None) -> Row | No
         UnreadableError: the record is none that this version can read.
     """
     kind, _, identity = (key or b"").decode(errors="replace").partition("/")
-    if kind in (Webhook.kind, ApiKey.kind) or key == PARTITION_COUNT_KEY:
+    if kind in (Webhook.kind, ApiKey.kind, StripeMeter.kind) or key == PARTITION_COUNT_KEY:
         return None
     if kind not in _KINDS:
         raise UnreadableError(f"{kind!r} is no kind of entry that this version knows")
@@ -56,7 +74,19 @@ def catalog_row(offset: int, key: bytes | None, value: bytes | None) -> Row | No
         raise UnreadableError(f"{kind} {identity!r} cannot be read: {_line(error)}") from None
     fields = found.model_dump(mode="json", exclude=_LEFT_OUT, exclude_none=True)
     numbers = {name: int(value) if isinstance(value, bool) else value for name, value in fields.items()}
-    return table, _encode({**numbers, "changed_at": _instant(found.changed_at), "kafka_offset": offset})
+    stamps = {"changed_at": instant(found.changed_at), "kafka_offset": offset}
+    return table, _encode({**numbers, **_below(found), **stamps})
+
+
+def _below(entry: Entry) -> dict[str, Any]:
+    """What an entry has several of."""
+    match entry:
+        case Plan():
+            return {"terms": terms(entry)}
+        case TenantPlan():
+            return {"spans": spans(entry)}
+        case _:
+            return {}
 
 
 def _deleted_quota(identity: str) -> dict[str, Any]:
@@ -71,6 +101,8 @@ _DELETIONS: Final[Mapping[str, Callable[[str], dict[str, Any]]]] = {
     Quota.kind: _deleted_quota,
     Threshold.kind: lambda identity: {"id": identity, "is_deleted": 1},
     Tenant.kind: lambda identity: {"id": identity, "is_deleted": 1},
+    Plan.kind: lambda identity: {"id": identity, "is_deleted": 1},
+    TenantPlan.kind: lambda identity: {"tenant_id": identity, "is_deleted": 1},
 }
 
 
@@ -116,7 +148,7 @@ def notification_row(partition: int, offset: int, value: bytes) -> Row:
         text = bytes(told.data).decode()
     except UNREADABLE as error:
         raise UnreadableError(f"it is no notification: {_line(error)}") from None
-    occurred_at = _instant(told.timestamp)
+    occurred_at = instant(told.timestamp)
     if occurred_at is None:
         raise UnreadableError(f"it is no notification: {told.timestamp.isoformat()} is out of range")
     try:
@@ -137,8 +169,8 @@ def notification_row(partition: int, offset: int, value: bytes) -> Row:
         "limit": _number(data.limit) or _number(data.threshold),
         "percent": None if billing else _number(data.percent),
         "step": _number(data.percent if billing else data.step),
-        "period_start": _instant(data.period_start),
-        "period_end": _instant(data.period_end),
+        "period_start": instant(data.period_start),
+        "period_end": instant(data.period_end),
         "data": text,
         "kafka_partition": partition,
         "kafka_offset": offset,
@@ -156,13 +188,13 @@ def audit_row(offset: int, value: bytes) -> Row:
         found = audit.decode(value)
     except ValueError as error:
         raise UnreadableError(f"it is no entry of the audit log: {_line(error)}") from None
-    if not 0 < found.seq < 1 << 63 or not _is_instant(found.at):
+    if not 0 < found.seq < 1 << 63 or not _isinstant(found.at):
         raise UnreadableError("it is no entry of the audit log: its number or time cannot be")
     texts = {name: bytes(getattr(found, name)).decode() for name in ("before", "after", "details")}
     return "audit_log", _encode({**msgspec.structs.asdict(found), **texts, "kafka_offset": offset})
 
 
-def _is_instant(text: str) -> bool:
+def _isinstant(text: str) -> bool:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
@@ -175,7 +207,8 @@ def _number(raw: msgspec.Raw) -> str | None:
     return text if _NUMBER.fullmatch(text) else None
 
 
-def _instant(moment: datetime | None) -> str | None:
+def instant(moment: datetime | None) -> str | None:
+    """As ClickHouse reads it; None outside of what its columns hold."""
     if moment is None or moment.year not in _YEARS:
         return None
     return moment.isoformat(timespec="milliseconds")

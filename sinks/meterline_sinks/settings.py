@@ -35,7 +35,7 @@ class SinkSettings(BaseSettings):
     crash: Annotated[
         str,
         Field(
-            pattern=r"^((before_insert|after_insert|after_commit)(:[1-9][0-9]*)?)?$",
+            pattern=r"^((before_insert|before_late_totals|after_insert|after_commit)(:[1-9][0-9]*)?)?$",
             description="for tests: die as by kill -9 at this step, at the n-th time",
         ),
     ] = ""

@@ -23,12 +23,17 @@ CONDITIONS: Final[Mapping[str, str]] = {
     "quotas": "t.tenant_id IN ('', {tenant})",
     "thresholds": "t.tenant_id IN ('', {tenant})",
     "tenants": "t.id = {tenant}",
+    "plans": "t.id IN (SELECT plan FROM {source}.tenant_plans WHERE tenant_id = {tenant})",
+    "tenant_plans": "t.tenant_id = {tenant}",
+    "invoices": "t.tenant_id = {tenant}",
+    "invoice_lines": "t.tenant_id = {tenant}",
     "usage_freshness": "true",
 }
 # a partition is shared: how much came on it is the business of all of its tenants together
 _ONLY: Final[Mapping[str, frozenset[str]]] = {
     "usage_freshness": frozenset({"complete_until", "written_at"}),
 }
+_VIEWS: Final = frozenset({"metrics", "plans", "tenant_plans", "invoices", "invoice_lines"})
 _OFFSETS: Final = "kafka_"
 _HOUSEKEEPING: Final = frozenset({"is_deleted", "precedence", "inserted_at"})
 # Nothing that a question asks is evaluated below a LIMIT, so no condition of the asker ever sees another's row: an
@@ -59,8 +64,8 @@ def view(table: str, columns: Sequence[Column], comment: str, values: Mapping[st
     visible = shown(table, columns)
     listed = ",\n".join(f"    `{column.name}` {column.type} COMMENT {quote(column.comment)}" for column in visible)
     names = ", ".join(f"t.`{column.name}` AS `{column.name}`" for column in visible)
-    condition = CONDITIONS[table].replace("{tenant}", quote(tenant_id))
-    final = "" if table in ("metrics", "usage_freshness") or table.startswith("usage_") else " FINAL"
+    condition = CONDITIONS[table].replace("{source}", values["source"]).replace("{tenant}", quote(tenant_id))
+    final = "" if table in _VIEWS or table.startswith("usage_") else " FINAL"
     return (
         f"CREATE OR REPLACE VIEW {values['target']}.{table} {values['on_cluster']}\n(\n{listed}\n)\n"
         f"DEFINER = CURRENT_USER SQL SECURITY DEFINER\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from threading import Event, Thread
 from typing import Protocol
@@ -15,17 +15,23 @@ from tenacity.stop import stop_when_event_set
 from tenacity.wait import wait_exponential_jitter
 
 from meterline_schemas.errors import UnavailableError
+from meterline_schemas.reading import UNREADABLE
 from meterline_sinks import metrics
-from meterline_sinks.batch import Batch, Insert
+from meterline_sinks.batch import EVENTS_TABLE, Batch, Insert
 from meterline_sinks.clickhouse import RefusedError
 from meterline_sinks.errors import RefusedRowError
 from meterline_sinks.failpoint import Failpoint
+from meterline_sinks.late import Cell, late_cells
+from meterline_sinks.late_totals import TABLE as LATE_TABLE
 
 log = logging.getLogger(__name__)
 
 
 class Database(Protocol):
     def insert(self, table: str, body: bytes) -> None: ...
+
+    def add_up_late(self, cells: Collection[Cell]) -> None:
+        """Write the totals of late events of these cells, as their rows are now."""
 
 
 class Writing:
@@ -76,6 +82,8 @@ class Writing:
             for insert in inserts:
                 if not self._abandoned.is_set():
                     self._retrying(partial(self._write, insert))
+                if not self._abandoned.is_set() and insert.table == EVENTS_TABLE:
+                    self._retrying(partial(self._add_up_late, insert))
             if inserts:
                 self._failpoint.reach("after_insert")
         except (UnavailableError, RefusedRowError):
@@ -123,6 +131,22 @@ class Writing:
         metrics.INSERT_SECONDS.labels(insert.table).observe(time.monotonic() - started)
         metrics.BYTES.labels(insert.table).inc(len(body))
         metrics.ROWS.labels(insert.table).inc(body.count(b"\n") + 1)
+
+    def _add_up_late(self, events: Insert) -> None:
+        """Before anything is written that says of these rows that they are there."""
+        cells: set[Cell] = set()
+        for record, origin in zip(events.rows, events.origins, strict=True):
+            try:
+                cells |= late_cells(record)
+            except UNREADABLE as error:
+                raise RefusedRowError(*origin, LATE_TABLE, f"a line cannot be read: {error}.") from None
+        if not cells:
+            return
+        self._failpoint.reach("before_late_totals")
+        started = time.monotonic()
+        self._database.add_up_late(cells)
+        metrics.LATE_SECONDS.observe(time.monotonic() - started)
+        metrics.LATE_CELLS.inc(len(cells))
 
     def _find(self, insert: Insert, answer: str) -> RefusedRowError:
         """Halve until one record is left. Halves that are taken on the way are written early, which does no harm."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import httpx
 
 from meterline_schemas.settings import ClickHouseSettings
+from tests.support.processes import Started
 
 KEY = "a-key-for-tests"
 
@@ -26,7 +26,6 @@ class ApiProcess:
         self._log = folder / "api.log"
         self._environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("METERLINE_")},
-            "PYTHONFAULTHANDLER": "1",
             "METERLINE_KAFKA": kafka,
             "METERLINE_TOPIC_PREFIX": prefix,
             "METERLINE_API_PORT": "0",
@@ -34,6 +33,7 @@ class ApiProcess:
             "METERLINE_API_ACK_TIMEOUT": "2",
             "METERLINE_API_SAMPLE_SECONDS": "0.2",
             "METERLINE_CLICKHOUSE_URL": "http://127.0.0.1:1",
+            "METERLINE_BILLING_ENABLED": "false",  # else each would begin with what was due last
             **{f"METERLINE_{name}": value for name, value in settings.items()},
         }
         if clickhouse is not None:
@@ -43,15 +43,13 @@ class ApiProcess:
                 "METERLINE_CLICKHOUSE_PASSWORD": clickhouse.password.get_secret_value(),
                 "METERLINE_CLICKHOUSE_DATABASE": clickhouse.database,
             }
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Started | None = None
         self.client = httpx.Client()
 
     def start(self, *, ready: bool = True) -> None:
         """Start, and wait until it listens and, with ``ready``, takes events."""
-        with self._log.open("wb") as out:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "meterline_api"], env=self._environment, stdout=out, stderr=out
-            )
+        self._log.write_bytes(b"")
+        self._process = Started("meterline_api", environment=self._environment, out=self._log)
         deadline = time.monotonic() + 60
         while True:
             assert self._process.poll() is None, self.log()

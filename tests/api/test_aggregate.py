@@ -22,6 +22,7 @@ from tests.api.process import ApiProcess
 from tests.services.clickhouse import ClickHouseServer, execute
 from tests.services.kafka import Broker, create_topics
 from tests.support.cluster import producer, read_all
+from tests.support.late import insert_events
 from tests.support.streams import wait_until
 
 PARTITIONS = 3
@@ -49,7 +50,7 @@ def database(clickhouse_server: ClickHouseServer) -> Iterator[ClickHouseSettings
     settings = clickhouse_server.settings(f"again{uuid.uuid4().hex[:12]}")
     migrate(settings, cluster="")
     tables = ClickHouse(settings, settings.database)
-    tables.insert("usage_events_raw", b"\n".join(event.line() for event in (*ON_TIME, *LATE, *ON_TIME)))
+    insert_events(tables, b"\n".join(event.line() for event in (*ON_TIME, *LATE, *ON_TIME)))
     tables.insert("usage_totals", b"\n".join(totals(ON_TIME)))
     tables.close()
     yield settings
@@ -140,7 +141,7 @@ def test_each_difference_is_named_and_nothing_is_put_right(
     ]
     rows.append({**rows[0], "metric": "totals only"})
     tables = ClickHouse(database, database.database)
-    tables.insert("usage_events_raw", b"\n".join(event.line() for event in events))
+    insert_events(tables, b"\n".join(event.line() for event in events))
     tables.insert("usage_totals", "\n".join(map(json.dumps, rows)).encode())
     five = {"count": 1, "sum": "5", "min": "5", "max": "5", "last": "5"}
     none = {"count": 0, "sum": "", "min": "", "max": "", "last": ""}

@@ -13,7 +13,7 @@ from meterline_api.documents.shared import ErrorModel
 from meterline_api.models import ProblemModel
 from meterline_api.problems import Code
 from meterline_api.settings import ApiSettings
-from meterline_schemas.catalog import Entry, Metric, Quota, Tenant, Threshold, Webhook, read_entry
+from meterline_schemas.catalog import Entry, Metric, Plan, Quota, Tenant, Threshold, Webhook, read_entry
 from meterline_schemas.settings import ClickHouseSettings, JudgeSettings, KafkaSettings
 
 KINDS: dict[str, tuple[type[Entry], dict[str, str]]] = {
@@ -22,6 +22,7 @@ KINDS: dict[str, tuple[type[Entry], dict[str, str]]] = {
     "thresholds": (Threshold, {"id": "th_1"}),
     "tenants": (Tenant, {}),
     "webhooks": (Webhook, {"id": "wh_1", "secret": "whsec_" + "A" * 44}),
+    "plans": (Plan, {}),
 }
 MADE_HERE = {"version", "changed_at"}
 

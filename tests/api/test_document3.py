@@ -25,6 +25,7 @@ from tests.producers.reading import events as sent_events
 from tests.services.clickhouse import ClickHouseServer, execute
 from tests.services.kafka import create_topics
 from tests.sinks.usage import START, checkpoints, events
+from tests.support.late import insert_events
 from tests.support.pipeline import KEY, Pipeline
 from tests.support.streams import wait_until
 
@@ -48,7 +49,7 @@ def tables(clickhouse_server: ClickHouseServer) -> Iterator[ClickHouseSettings]:
     edge = ClickHouse(settings, settings.database)
     made = checkpoints(events(7, 300), 50)
     edge.insert("usage_totals", b"\n".join(value for checkpoint in made for _key, value in checkpoint.totals))
-    edge.insert("usage_events_raw", b"\n".join(line for checkpoint in made for line in checkpoint.accepted))
+    insert_events(edge, b"\n".join(line for checkpoint in made for line in checkpoint.accepted))
     edge.close()
     yield settings
     execute(settings, f"DROP DATABASE {settings.database} SYNC")

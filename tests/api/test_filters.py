@@ -24,6 +24,7 @@ from meterline_sinks.migrate import migrate
 from tests.api.oracle import Reading, expected, totals
 from tests.api.recount import ask, rows, utc
 from tests.services.clickhouse import ClickHouseServer, execute
+from tests.support.late import insert_events
 
 KINDS = ("sum", "p95", "unique_count", "time_weighted")
 METRICS = {
@@ -63,7 +64,7 @@ def api(clickhouse_server: ClickHouseServer) -> Iterator[ClickHouse]:
     made = clickhouse_server.settings(f"filters{uuid.uuid4().hex[:12]}")
     migrate(made, cluster="")
     tables = Tables(made, made.database)
-    tables.insert("usage_events_raw", b"\n".join(event.line() for event in EVENTS))
+    insert_events(tables, b"\n".join(event.line() for event in EVENTS))
     tables.insert("usage_totals", b"\n".join(totals(EVENTS)))
     tables.close()
     edge = ClickHouse(made, 30)

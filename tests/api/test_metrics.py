@@ -21,6 +21,7 @@ from tests.services.clickhouse import ClickHouseServer, execute
 from tests.services.kafka import create_topics
 from tests.sinks.usage import checkpoints, events
 from tests.support.cluster import produce
+from tests.support.late import insert_events
 from tests.support.streams import wait_until
 
 CALLS = {"key": "api.calls:v1", "name": "API calls", "unit": "calls", "aggregation": "COUNT", "reset_period": "Daily"}
@@ -43,7 +44,7 @@ def database(clickhouse_server: ClickHouseServer) -> Iterator[ClickHouseSettings
     assert totals
     assert lines
     edge.insert("usage_totals", b"\n".join(totals))
-    edge.insert("usage_events_raw", lines[0])
+    insert_events(edge, lines[0])
     edge.close()
     yield settings
     execute(settings, f"DROP DATABASE {settings.database} SYNC")

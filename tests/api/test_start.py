@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.api.process import ApiProcess
+from tests.support import processes
 
 NOWHERE = "127.0.0.1:1"
 
@@ -18,14 +18,7 @@ NOWHERE = "127.0.0.1:1"
 def run(**settings: str) -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("METERLINE_")}
     environment |= {f"METERLINE_{name}": value for name, value in settings.items()}
-    return subprocess.run(
-        [sys.executable, "-m", "meterline_api"],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return processes.run("meterline_api", environment=environment)
 
 
 @pytest.mark.parametrize(

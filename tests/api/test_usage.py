@@ -35,6 +35,7 @@ from tests.services.clickhouse import ClickHouseServer, execute
 from tests.services.kafka import create_topics
 from tests.sinks.usage import START, Event, checkpoints, events, fold, standing
 from tests.support.cluster import producer
+from tests.support.late import insert_events
 from tests.support.streams import wait_until
 
 LINES = events(7, 1_200)
@@ -77,8 +78,8 @@ def database(clickhouse_server: ClickHouseServer) -> Iterator[ClickHouseSettings
     edge = ClickHouse(settings, settings.database)
     made = checkpoints(LINES, 50)
     edge.insert("usage_totals", b"\n".join(value for checkpoint in made for _key, value in checkpoint.totals))
-    edge.insert("usage_events_raw", b"\n".join(line for checkpoint in made for line in checkpoint.accepted))
-    edge.insert("usage_events_raw", b"\n".join(reading.line() for reading in READINGS))
+    insert_events(edge, b"\n".join(line for checkpoint in made for line in checkpoint.accepted))
+    insert_events(edge, b"\n".join(reading.line() for reading in READINGS))
     edge.close()
     yield settings
     execute(settings, f"DROP DATABASE {settings.database} SYNC")

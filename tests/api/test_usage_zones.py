@@ -27,6 +27,7 @@ from meterline_sinks.migrate import migrate
 from tests.api.oracle import Reading, distinct, expected, fold, plain, totals
 from tests.api.recount import ask, rows, utc, windows
 from tests.services.clickhouse import ClickHouseServer, execute
+from tests.support.late import insert_events
 
 KINDS = ("count", "sum", "avg", "max", "last", "p95", "unique_count", "time_weighted")
 METRICS = {
@@ -82,7 +83,7 @@ def database(clickhouse_server: ClickHouseServer) -> Iterator[ClickHouseSettings
     made = clickhouse_server.settings(f"zones{uuid.uuid4().hex[:12]}")
     migrate(made, cluster="")
     tables = Tables(made, made.database)
-    tables.insert("usage_events_raw", b"\n".join(line.line() for line in LINES))
+    insert_events(tables, b"\n".join(line.line() for line in LINES))
     tables.insert("usage_totals", b"\n".join(totals(EVENTS)))
     tables.close()
     yield made

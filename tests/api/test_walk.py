@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 import httpx
@@ -24,7 +25,20 @@ from meterline_api.access.routes import PUBLIC, guarded
 from meterline_api.app import create_app
 from meterline_api.opaque import opaque
 from meterline_api.settings import ApiSettings
-from meterline_schemas.catalog import ApiKey, Entry, Metric, Quota, Tenant, Threshold, Webhook, read_entry
+from meterline_schemas.catalog import (
+    ApiKey,
+    Entry,
+    Metric,
+    Plan,
+    PlanVersion,
+    Quota,
+    Span,
+    Tenant,
+    TenantPlan,
+    Threshold,
+    Webhook,
+    read_entry,
+)
 from meterline_schemas.roles import Role
 from meterline_schemas.settings import ClickHouseSettings, JudgeSettings, KafkaSettings
 from meterline_sinks.clickhouse import ClickHouse
@@ -36,6 +50,7 @@ from tests.producers.reading import events
 from tests.services.clickhouse import ClickHouseServer, execute
 from tests.services.kafka import create_topics
 from tests.support.cluster import producer
+from tests.support.late import insert_events
 from tests.support.streams import wait_until
 
 OURS, FOREIGN = "ours", "theirs"
@@ -54,6 +69,8 @@ ENTRIES: list[Entry] = [
     read_entry(Quota, {"metric": "calls", "tenant_id": FOREIGN, "included": "987654321"}),
     read_entry(Threshold, {"id": "th-quiet", "metric": "calls", "tenant_id": FOREIGN, "amount": "987654321"}),
     Webhook(id="wh-quiet", url="https://example.com/hush", secret=SECRET, tenant_id=FOREIGN),
+    Plan(id="quiet-plan", name="hush", currency="EUR", versions=(PlanVersion(base_fee=Decimal(987654321)),)),
+    TenantPlan(tenant_id=FOREIGN, spans=(Span(start=datetime(2026, 1, 1, tzinfo=UTC), plan="quiet-plan"),)),
     read_entry(ApiKey, {"id": "quiet1", "role": "viewer", "tenants": [FOREIGN], "hash": "0" * 64, "name": "hush"}),
 ]
 EVENT: dict[str, Any] = {
@@ -72,6 +89,8 @@ IDS = {
     "/v1/notifications/{id}": TOLD.id,
     "/v1/notifications/{id}/resend": TOLD.id,
     "/v1/tenants/{id}": FOREIGN,
+    "/v1/tenants/{id}/plan": FOREIGN,
+    "/v1/plans/{id}": "quiet-plan",
     "/v1/metrics/{key}": "quiet-metric",
     "/v1/events/{id}": "quiet-event",
 }
@@ -165,10 +184,8 @@ def plant(settings: ClickHouseSettings) -> None:
     for n, (tenant, name, word, quantity) in enumerate(planted):
         event = {**EVENT, "tenant_id": tenant, "id": f"{name}-event", "quantity": quantity, "kafka_offset": n}
         more = {"subject": word, "source": word, "properties": {"color": word}}
-        edge.insert("usage_events_raw", json.dumps({**event, **more}).encode())
-        edge.insert(
-            "usage_events_raw", json.dumps({**event, **more, "id": f"{name}-late", "late": 1, "quantity": "0"}).encode()
-        )
+        insert_events(edge, json.dumps({**event, **more}).encode())
+        insert_events(edge, json.dumps({**event, **more, "id": f"{name}-late", "late": 1, "quantity": "0"}).encode())
         hour = {"hour": NOW.strftime("%Y-%m-%d %H:00:00"), "version": 1, "count": 1}
         folds = dict.fromkeys(("sum", "min", "max", "last"), quantity)
         last = {"last_timestamp": EVENT["timestamp"], "last_id": f"{name}-event"}
@@ -226,7 +243,7 @@ def paths_of(template: str, parameters: list[dict[str, Any]]) -> Iterator[tuple[
         value = IDS.get(template) if len(named) == 1 and template in IDS else BY_NAME.get(one["name"])
         assert value is not None, f"say in IDS or BY_NAME what stands for {one['name']} in {template}"
         path = path.replace(f"{{{one['name']}}}", value)
-    yield path, any(one["name"] in TENANT_NAMES for one in named) or template == "/v1/tenants/{id}"
+    yield path, any(one["name"] in TENANT_NAMES for one in named) or template.startswith("/v1/tenants/{id}")
 
 
 def body_of(operation: dict[str, Any]) -> tuple[Any, str]:
@@ -299,6 +316,11 @@ def test_no_body_is_read_before_it_is_known_who_calls(app: FastAPI, walked: Walk
         ("DELETE", "/v1/metrics/calls", None, 403),
         ("POST", "/v1/quotas", {"metric": "calls", "tenant_id": FOREIGN, "included": "1"}, 403),
         ("POST", "/v1/quotas", {"metric": "quiet-metric", "tenant_id": OURS, "included": "1"}, 422),
+        ("PATCH", "/v1/plans/quiet-plan", {"currency": "USD"}, 404),
+        ("DELETE", "/v1/plans/quiet-plan", None, 404),
+        ("POST", "/v1/plans", {"id": "quiet-plan", "currency": "USD", "versions": [{}]}, 403),
+        ("PUT", f"/v1/tenants/{OURS}/plan", {"plan": "quiet-plan"}, 422),
+        ("PUT", f"/v1/tenants/{OURS}/plan", {"plan": "no-plan"}, 422),
         ("POST", "/v1/thresholds", {"metric": "quiet-metric", "tenant_id": OURS, "amount": "1"}, 422),
         ("POST", "/v1/thresholds", {"metric": "calls", "tenant_id": OURS, "notify_webhooks": ["wh-quiet"]}, 422),
         ("POST", f"/v1/notifications/{TOLD.id}/resend", {"target": "webhook/mine"}, 404),
@@ -314,7 +336,7 @@ def test_a_refusal_does_not_tell_what_others_have(
     for said in (FOREIGN, "sum", "th-quiet", "has usage", "belongs to"):
         assert said in asked or said not in answer.text, answer.text
     if status == 422:
-        assert "not defined" in answer.text
+        assert "not defined" in answer.text or "there is no plan" in answer.text
 
 
 @pytest.mark.parametrize("role", Role)
@@ -368,6 +390,7 @@ def test_whoever_reaches_the_other_tenant_does_read_it(app: FastAPI, walked: Wal
         ):
             found.add(call.template)
     assert {"/v1/usage", "/v1/metrics", "/v1/quotas", "/v1/thresholds", "/v1/keys", "/v1/notifications"} <= found
+    assert {"/v1/plans", "/v1/plans/{id}"} <= found
 
 
 def foreign_entries(walked: Walked) -> dict[str, Any]:
@@ -377,4 +400,6 @@ def foreign_entries(walked: Walked) -> dict[str, Any]:
     for path in paths:
         data = walked.api.client.get(path, params={"limit": 1000}).json()["data"]
         found[path] = [entry for entry in data if FOREIGN in json.dumps(entry)]
+    for path in ("/v1/plans", f"/v1/tenants/{FOREIGN}/plan"):
+        found[path] = walked.api.client.get(path).json()
     return found

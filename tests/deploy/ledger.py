@@ -21,6 +21,7 @@ from meterline_schemas.settings import ClickHouseSettings, KafkaSettings
 from meterline_sinks.clickhouse import ClickHouse
 from meterline_sinks.migrate import migrate
 from tests.support import cluster
+from tests.support.late import insert_events
 
 getcontext().prec = 60
 
@@ -196,7 +197,9 @@ class Ledger:
             done.result(30)
 
     def insert(self, table: str, rows: list[Row]) -> None:
-        if rows:
+        if rows and table == "usage_events_raw":
+            insert_events(self._tables, ndjson(rows))
+        elif rows:
             self._tables.insert(table, ndjson(rows))
 
     def command(self, sql: str) -> None:

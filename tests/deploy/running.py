@@ -20,6 +20,7 @@ import pytest
 
 from meterline_deploy.cli import main
 from meterline_deploy.ports import free_port
+from tests.support.processes import run
 from tests.support.streams import wait_until
 
 PARTS = ("kafka", "topics", "clickhouse", "migrations", "streams", "sinks", "notifier", "api")
@@ -30,16 +31,8 @@ def meterline(
     *arguments: str, folder: Path | None = None, more: Mapping[str, str] | None = None, text: str | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
-    return subprocess.run(
-        [sys.executable, "-m", "meterline_deploy", *arguments],
-        env={**os.environ, "COLUMNS": "200", **(more or {})},
-        cwd=folder,
-        input=text,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    environment = {**os.environ, "COLUMNS": "200", **(more or {})}
+    return run("meterline_deploy", *arguments, environment=environment, folder=folder, text=text)
 
 
 class Said(NamedTuple):

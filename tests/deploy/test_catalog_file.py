@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
@@ -14,11 +16,27 @@ from meterline_deploy.catalog_file import LISTS, load_catalog, parse
 from meterline_deploy.defaults import Default, read_default
 from meterline_deploy.errors import CatalogFileError
 from meterline_deploy.yaml_fields import fields_of
-from meterline_schemas.catalog import Action, Aggregation, Book, Entry, Metric, Quota, Tenant, Threshold, Webhook
+from meterline_schemas.catalog import (
+    Action,
+    Aggregation,
+    Book,
+    Entry,
+    Measure,
+    Metric,
+    Plan,
+    Quota,
+    Span,
+    Tenant,
+    TenantPlan,
+    Threshold,
+    Webhook,
+)
+from meterline_schemas.catalog.price import Graduated, PerUnit, Tier
 from meterline_schemas.notification import Type
 from meterline_schemas.periods import Period
 
 SECRET = "whsec_" + "A" * 43 + "="
+NOW = datetime(2026, 11, 15, tzinfo=UTC)
 
 EVERYTHING = f"""\
 thresholds:
@@ -39,6 +57,28 @@ metrics:
     aggregation: COUNT
     allow_negative: yes
     group_by: [region]
+tenant_plans:
+  - tenant_id: acme
+    spans:
+      - {{start: 2026-11-01T00:00:00+01:00, plan: team}}
+      - {{start: "2026-12-01T00:00:00Z", plan: null}}
+plans:
+  - id: team
+    currency: USD
+    versions:
+      - charges:
+          - metric: api_calls
+            price: {{model: per_unit, unit_price: 0.01, per: 1000}}
+      - start: 2026-12-01 00:00:00Z
+        base_fee: 199.00
+        charges:
+          - metric: api_calls
+            included: 1000
+            price:
+              model: graduated
+              tiers:
+                - {{up_to: 100, unit_price: 0.5}}
+                - unit_price: 0.000000001
 """
 
 EVERY_MISTAKE = """\
@@ -99,7 +139,30 @@ webhooks:
   - id: x
     url: https://example.com
     secret: ${NOT_SET}
+plans:
+  - id: team
+    currency: USD
+    versions:
+      - base_fee: x
+        charges:
+          - metric: 12
+            colour: red
+            price: {model: per_unit, unit_price: -1, size: 3}
+          - metric: a
+            price: {unit_price: 1}
+          - metric: b
+            price: {model: magic, unit_price: 1}
+      - start: 2026-12-01
+      - start: soon
+        charges: 5
+tenant_plans:
+  - tenant_id: t
+    spans:
+      - {start: 2026-12-01T00:00:00Z, plan: x y}
+      - [1]
 """
+
+TIERS = (Tier(up_to=Decimal(100), unit_price=Decimal("0.5")), Tier(unit_price=Decimal("0.000000001")))
 
 TOLD = (
     (2, "metric 1: `key`: metric key 'a b': letters"),
@@ -134,6 +197,18 @@ TOLD = (
     (53, "webhook 1: `url`: must be an http or https address"),
     (54, "webhook 1: `secret`: must be whsec_"),
     (57, "webhook 2: `secret`: ${NOT_SET}: the environment has no variable NOT_SET; set it"),
+    (62, "plan 1: `versions.0.base_fee`: it is not a decimal number"),
+    (64, "plan 1: `versions.0.charges.0.metric` must be text; put it in quotes"),
+    (65, "plan 1: `versions.0.charges.0.colour` is not known; fields are metric, name"),
+    (66, "plan 1: `versions.0.charges.0.price.size` is not known; fields are model, unit_price, per"),
+    (66, "plan 1: `versions.0.charges.0.price.unit_price`: Input should be greater than or equal to 0"),
+    (68, "plan 1: `versions.0.charges.1.price`: needs 'model'"),
+    (70, "plan 1: `versions.0.charges.2.price.model`: is 'magic'; choose one of 'per_unit', 'package'"),
+    (71, "plan 1: `versions.1.start`: must be a time with its zone"),
+    (72, "plan 1: `versions.2.start`: must be a time with its zone"),
+    (73, "plan 1: `versions.2.charges` must be a list, each fields, each with its value"),
+    (77, "tenant_plan 1: `spans.0.plan`: letters, digits and _ . - only"),
+    (78, "tenant_plan 1: `spans.1` must be fields, each with its value"),
 )
 
 
@@ -173,6 +248,27 @@ def test_each_kind_is_read_exactly_and_comes_after_what_it_may_refer_to() -> Non
             steps=(Decimal(50), Decimal("80.5"), Decimal(100)),
             action=Action.BLOCK,
             notify_webhooks=("ops",),
+        ),
+        Plan.model_validate(
+            {
+                "id": "team",
+                "currency": "USD",
+                "versions": [
+                    {"charges": [{"metric": "api_calls", "price": PerUnit(unit_price="0.01", per=1000)}]},  # type: ignore[arg-type]
+                    {
+                        "start": datetime(2026, 12, 1, tzinfo=UTC),
+                        "base_fee": 199,
+                        "charges": [{"metric": "api_calls", "included": 1000, "price": Graduated(tiers=TIERS)}],
+                    },
+                ],
+            }
+        ),
+        TenantPlan(
+            tenant_id="acme",
+            spans=(
+                Span(start=datetime(2026, 10, 31, 23, tzinfo=UTC), plan="team"),
+                Span(start=datetime(2026, 12, 1, tzinfo=UTC), plan=None),
+            ),
         ),
     ]
 
@@ -267,20 +363,20 @@ def test_a_secret_may_come_from_the_environment(tmp_path: Path, monkeypatch: pyt
 def applied(*texts: str) -> Book:
     book = Book()
     for text in texts:
-        for change in plan(book, entries(text)):
+        for change in plan(book, entries(text), NOW):
             book.apply(change.after.record_key, change.after.encode())
     return book
 
 
 def test_an_entry_may_refer_to_another_of_the_same_file() -> None:
     book = Book()
-    changes = plan(book, entries(EVERYTHING))
+    changes = plan(book, entries(EVERYTHING), NOW)
     assert all(change.before is None and change.written for change in changes)
     assert book.keys() == set(), "planning changes nothing"
 
 
 def test_what_is_written_already_is_not_written_again() -> None:
-    assert not any(change.written for change in plan(applied(EVERYTHING), entries(EVERYTHING)))
+    assert not any(change.written for change in plan(applied(EVERYTHING), entries(EVERYTHING), NOW))
 
 
 def test_every_refusal_is_told_and_each_once() -> None:
@@ -291,7 +387,7 @@ def test_every_refusal_is_told_and_each_once() -> None:
         "thresholds: [{id: t, metric: storage, notify_webhooks: [nobody]}]\n"
     )
     with pytest.raises(EntriesRefusedError) as refused:
-        plan(book, found)
+        plan(book, found, NOW)
     assert [(position, each.code) for position, each in refused.value.refusals] == [
         (0, "meaning"),
         (2, "invalid"),
@@ -344,3 +440,99 @@ def test_orders_warn_at_80_and_100_percent_of_ten_thousand() -> None:
     assert threshold.amount == 10_000
     assert threshold.steps == (Decimal(80), Decimal(100))
     assert threshold.action is Action.ALERT
+
+
+@pytest.mark.parametrize("name", [name for name in Default if name.startswith("plan-")])
+def test_each_shipped_plan_is_applied_with_its_metrics_alone_and_beside_all_others(name: Default) -> None:
+    alone = applied(read_default(name))
+    (found,) = alone.all(Plan)
+    assert {charge.metric for charge in found.versions[0].charges} == {metric.key for metric in alone.all(Metric)}
+    assert all(charge.name and charge.description for charge in found.versions[0].charges)
+    assert alone.plan_of("acme", NOW) is None, "nobody is on it by itself"
+    together = applied(*(read_default(each) for each in Default))
+    assert together.plan(found.id) == found
+    again = plan(together, entries(read_default(name)), NOW)
+    assert not any(change.written for change in again), "what two files say of a metric is the same"
+
+
+RATES = {
+    Default.PLAN_METERED: {
+        "storage_gb_month": ("GB-Month", "0", 1, "0"),
+        "job_execution_unit": ("", "0", 1, "0"),
+        "premium_api_call": ("", "0", 1, "0"),
+        "transaction": ("", "0", 1, "0"),
+    },
+    Default.PLAN_PAY_AS_YOU_GO: {
+        "ocr_scan": ("scan", "0.05", 1, "50"),
+        "api_call": ("call", "0.001", 1, "10000"),
+        "storage_gb": ("GB", "0.02", 1, "5"),
+        "ai_classification": ("classification", "0.01", 1, "100"),
+        "email_sent": ("email", "0.005", 1, "1000"),
+        "bank_sync": ("sync", "0.03", 1, "30"),
+        "sms_sent": ("sms", "0.10", 1, "100"),
+        "pdf_export": ("export", "0.02", 1, "200"),
+        "webhook_sent": ("webhook", "0.002", 1, "5000"),
+        "custom_report": ("report", "0.05", 1, "50"),
+    },
+    Default.PLAN_ORDER_MANAGEMENT: {
+        "order": ("order", "0.10", 1, "0"),
+        "invoice": ("invoice", "0.05", 1, "0"),
+        "storage": ("GB", "1.00", 1, "0"),
+        "api_call": ("call", "0.01", 1000, "0"),
+        "ai_job": ("job", "0.50", 1, "0"),
+    },
+    Default.PLAN_SERVICES: {
+        "marketplace.wpk_upload": ("upload", "0.10", 1, "0"),
+        "marketplace.wpk_review": ("review", "0.05", 1, "0"),
+        "analytics.query": ("query", "0.01", 1, "0"),
+        "analytics.report": ("report", "0.25", 1, "0"),
+        "storage.gb_hour": ("GB-hour", "0.02", 1, "0"),
+        "compute.cpu_hour": ("CPU-hour", "0.50", 1, "0"),
+        "compute.memory_gb_hour": ("GB-hour", "0.10", 1, "0"),
+    },
+}
+
+
+@pytest.mark.parametrize("name", RATES)
+def test_the_shipped_plans_have_the_rates_of_their_price_lists(name: Default) -> None:
+    book = applied(read_default(name))
+    (found,) = book.all(Plan)
+    (version,) = found.versions
+    assert found.currency == "USD"
+    assert version.base_fee == (199 if name is Default.PLAN_ORDER_MANAGEMENT else 0)
+    rates = {}
+    for charge in version.charges:
+        assert isinstance(charge.price, PerUnit)
+        rates[charge.metric] = (
+            book.metrics[charge.metric].unit, charge.price.unit_price, charge.price.per, charge.included,
+        )  # fmt: skip
+        is_gauge = book.is_gauge(charge.metric)
+        assert (charge.measure is Measure.UNIT_MONTHS) == is_gauge, "storage is charged by the month"
+    assert rates == {
+        metric: (unit, Decimal(price), Decimal(per), Decimal(included))
+        for metric, (unit, price, per, included) in RATES[name].items()
+    }
+
+
+def test_a_version_that_has_begun_is_refused_with_its_line() -> None:
+    book = applied(EVERYTHING)
+    dearer = EVERYTHING.replace("unit_price: 0.01,", "unit_price: 0.02,")
+    with pytest.raises(EntriesRefusedError) as refused:
+        plan(book, entries(dearer), NOW)
+    ((position, reason),) = refused.value.refusals
+    (problem,) = reason.problems
+    assert (reason.code, problem.field) == ("meaning", "versions.0")
+    written = parse(dearer)[0][position]
+    line = dearer.splitlines().index("      - charges:") + 1
+    assert written.problem(problem).line == line
+
+
+def test_the_files_on_the_page_of_plans_are_taken() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "plans.md").read_text()
+    texts = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    book = applied("metrics: [{key: api_calls, aggregation: count}]", *texts)
+    found = book.plan_of("acme", NOW)
+    assert found is not None
+    assert (found.id, len(found.versions), len(texts)) == ("team", 2, 2)
+    named = re.findall(r"^\| `(plan-[a-z-]+)` \| `([a-z-]+)`", page, re.MULTILINE)
+    assert dict(named) == {str(name): str(name).removeprefix("plan-") for name in Default if name.startswith("plan-")}

@@ -268,7 +268,10 @@ def test_entries_are_listed_without_secrets_and_deleted_by_the_keys_that_are_sho
         file="metrics: [{key: calls}]\ntenants: [{id: acme, time_zone: Europe/Vienna}]\n"
         "quotas: [{metric: calls, included: 10}, {metric: calls, tenant_id: a/b, subject: 'user:1', included: 2.50}]\n"
         f"webhooks: [{{id: ops, url: 'https://example.com', secret: {secret}}}]\n"
-        "thresholds: [{id: t, metric: calls, notify_webhooks: [ops]}]\n",
+        "thresholds: [{id: t, metric: calls, notify_webhooks: [ops]}]\n"
+        "plans: [{id: team, currency: EUR, versions: [{charges: [{metric: calls, price: "
+        "{model: per_unit, unit_price: 0.5}}]}, {start: 2199-01-01T00:00:00Z, base_fee: 7.50}]}]\n"
+        "tenant_plans: [{tenant_id: lab, spans: [{start: 2026-11-01T00:00:00Z, plan: team}]}]\n",
     )
     shown = catalog("catalog", "list").stdout
     listed = catalog("catalog", "list", "--format", "json").stdout
@@ -276,10 +279,13 @@ def test_entries_are_listed_without_secrets_and_deleted_by_the_keys_that_are_sho
         assert secret not in text
         assert "https://example.com" in text
     found = json.loads(listed)
-    assert {name: len(entries) for name, entries in found.items()} == {
-        **dict.fromkeys(("metrics", "tenants", "webhooks", "thresholds"), 1),
+    assert {name: len(entries) for name, entries in found.items() if entries} == {
+        **dict.fromkeys(("metrics", "tenants", "webhooks", "thresholds", "plans", "tenant_plans"), 1),
         "quotas": 2,
     }
+    shown_plans = catalog("catalog", "list", "--kind", "plan").stdout.splitlines()[-1]
+    assert shown_plans.split() == ["team", "EUR", "monthly", "2", "7.5"]
+    assert "team from 2026-11-01T00:00:00Z" in catalog("catalog", "list", "--kind", "tenant_plan").stdout
     assert [quota["included"] for quota in found["quotas"]] == ["10", "2.5"]
     assert list(json.loads(catalog("catalog", "list", "--kind", "tenant", "--format", "json").stdout)) == ["tenants"]
 
@@ -290,12 +296,18 @@ def test_entries_are_listed_without_secrets_and_deleted_by_the_keys_that_are_sho
         "catalog", "apply", file=f"webhooks: [{{id: ops, url: 'https://example.com', secret: whsec_{'C' * 43}=}}]"
     )
     assert "webhook ops: secret changed" in changed.stdout
+    begun = catalog("catalog", "apply", file="plans:\n  - id: team\n    currency: EUR\n    versions:\n      - {}\n")
+    assert "line 5: plan 1: `versions.0`: has begun and tenants are or were on it" in begun.stderr
+    later = catalog("catalog", "apply", file="tenant_plans: [{tenant_id: lab, spans: []}]")
+    assert "tenant_plan lab: spans changed" in later.stdout, "nothing is invoiced"
     for kind, key in (
         ("quota", "calls/a~1b/user:1"),
         ("quota", "calls"),
         ("threshold", "t"),
         ("webhook", "ops"),
         ("tenant", "acme"),
+        ("tenant_plan", "lab"),
+        ("plan", "team"),
     ):
         assert key in shown.split()
         assert catalog("catalog", "delete", kind, key).stdout == f"{kind} {key}: deleted\n"

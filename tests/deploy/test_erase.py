@@ -39,6 +39,7 @@ SUBJECT = "naïve 名"
 NUMBERS = (
     "SELECT * FROM usage_hourly ORDER BY ALL",
     "SELECT * EXCEPT (inserted_at) FROM usage_totals FINAL ORDER BY ALL",
+    "SELECT * EXCEPT (inserted_at) FROM usage_late_totals FINAL ORDER BY ALL",
     "SELECT tenant_id, metric, uniqExact(subject), uniqExact(properties['tier']), uniqExact(properties), sum(quantity) "
     "FROM usage_events GROUP BY ALL ORDER BY ALL",
     "SELECT id, timestamp, quantity, source, mapKeys(properties), subject = '', late, kafka_offset "

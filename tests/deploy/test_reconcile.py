@@ -153,6 +153,29 @@ def test_a_total_changed_in_clickhouse_is_named_with_both_sums(ledger: Ledger) -
     assert only(report, "answers").amounts().startswith("sum ")
 
 
+def test_a_total_of_late_events_that_is_wrong_or_missing_is_named(ledger: Ledger) -> None:
+    columns = "tenant_id, metric, hour, count, sum, min, max, last, last_timestamp, last_id"
+    which = "(tenant_id, metric, hour) = (SELECT min((tenant_id, metric, hour)) FROM usage_late_totals)"
+    ledger.command(
+        f"INSERT INTO usage_late_totals ({columns}) "
+        f"SELECT * REPLACE (count + 1 AS count, sum + 2 AS sum) FROM (SELECT {columns} FROM usage_late_totals FINAL) "
+        f"WHERE {which}"
+    )
+    report = look(ledger)
+    assert wrong(report) == {"late totals": ["different"], "answers": ["different"]}
+    for name in ("late totals", "answers"):
+        assert only(report, name).amounts().startswith("count ")
+    delete(ledger, "usage_late_totals", which)
+    assert wrong(look(ledger))["late totals"] == ["no total"]
+    ledger.insert("usage_events_raw", ledger.raw)
+    assert look(ledger).exact, "added up again, it agrees again"
+    ledger.command(
+        f"INSERT INTO usage_late_totals ({columns}) "
+        f"SELECT * REPLACE ('nobody' AS tenant_id) FROM (SELECT {columns} FROM usage_late_totals FINAL) LIMIT 1"
+    )
+    assert wrong(look(ledger)) == {"late totals": ["total without rows"], "answers": ["answer without rows"]}
+
+
 def test_a_total_that_was_never_written_is_named(ledger: Ledger) -> None:
     tenant, metric, hour, partition = key = min(ledger.totals)
     delete(ledger, "usage_totals", f"tenant_id = '{tenant}' AND metric = '{metric}' AND hour = '{sql_time(hour)[:-4]}'")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
+import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from io import StringIO
-from pathlib import Path
 
 import pytest
 
@@ -24,6 +24,7 @@ from tests.api.oracle import Reading, plain
 from tests.api.process import KEY, ApiProcess
 from tests.deploy.running import asked, meterline
 from tests.services.kafka import create_topics
+from tests.support.late import insert_events
 
 DAYS = ("--from", "2026-11-01", "--to", "2026-11-04")
 CALLS = "1234567890123456789.000000001"
@@ -57,8 +58,12 @@ TOTALS = (
 )
 
 
-@pytest.fixture
-def environment(kafka: str, prefix: str, clickhouse: ClickHouseSettings, tmp_path: Path) -> Iterator[dict[str, str]]:
+@pytest.fixture(scope="module")
+def environment(
+    kafka: str, shared_clickhouse: ClickHouseSettings, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, str]]:
+    """Of an API that all tests ask; those that need more write it into months of their own."""
+    prefix, clickhouse = f"t{uuid.uuid4().hex[:8]}.", shared_clickhouse
     create_topics(kafka, prefix, 1)
     apply_metrics(
         KafkaSettings(kafka=kafka, topic_prefix=prefix),
@@ -75,7 +80,7 @@ def environment(kafka: str, prefix: str, clickhouse: ClickHouseSettings, tmp_pat
     tables = ClickHouse(clickhouse, clickhouse.database)
     tables.insert("usage_totals", b"\n".join(TOTALS))
     tables.close()
-    api = ApiProcess(kafka, prefix, clickhouse, tmp_path)
+    api = ApiProcess(kafka, prefix, clickhouse, tmp_path_factory.mktemp("report"))
     api.start()
     yield {"METERLINE_API_URL": str(api.client.base_url), "METERLINE_API_KEY": KEY}
     api.stop()
@@ -101,18 +106,18 @@ def test_a_report_is_exact_in_every_format(environment: dict[str, str]) -> None:
 
 
 def test_every_aggregation_is_reported_with_its_own_number(
-    environment: dict[str, str], clickhouse: ClickHouseSettings
+    environment: dict[str, str], shared_clickhouse: ClickHouseSettings
 ) -> None:
     march = datetime(2026, 3, 1, tzinfo=UTC)
-    tables = ClickHouse(clickhouse, clickhouse.database)
+    tables = ClickHouse(shared_clickhouse, shared_clickhouse.database)
     readings = [
-        Reading("acme", metric, march + timedelta(minutes=n), f"{n}", Decimal(n), subject=f"user:{n % 3}", late=True)
+        Reading("gauges", metric, march + timedelta(minutes=n), f"{n}", Decimal(n), subject=f"user:{n % 3}", late=True)
         for metric in ("latency", "slowest", "users", "disk")
         for n in range(1, 22)
     ]
-    tables.insert("usage_events_raw", b"\n".join(reading.line() for reading in readings))
+    insert_events(tables, b"\n".join(reading.line() for reading in readings))
     tables.close()
-    asked = ("report", "--tenant", "acme", "--from", "2026-03-01", "--to", "2026-03-02")
+    asked = ("report", "--tenant", "gauges", "--from", "2026-03-01", "--to", "2026-03-02")
 
     def values(*more: str) -> dict[str, str]:
         done = meterline(*asked, *more, "--format", "csv", more=environment)
@@ -145,9 +150,9 @@ def test_windows_and_a_metric_can_be_chosen(environment: dict[str, str]) -> None
     ]
 
 
-def test_all_pages_are_read(environment: dict[str, str], clickhouse: ClickHouseSettings) -> None:
+def test_all_pages_are_read(environment: dict[str, str], shared_clickhouse: ClickHouseSettings) -> None:
     hours = [f"2026-10-{day:02d}T{hour:02d}:00:00Z" for day in range(1, 29) for hour in range(24)]
-    tables = ClickHouse(clickhouse, clickhouse.database)
+    tables = ClickHouse(shared_clickhouse, shared_clickhouse.database)
     tables.insert(
         "usage_totals", b"\n".join(total(m, hour, 1, "1") for hour in hours for m in ("api_calls", "storage"))
     )

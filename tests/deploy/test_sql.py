@@ -12,8 +12,13 @@ from tests.deploy.running import asked, meterline
 from tests.services.clickhouse import execute
 
 
-@pytest.fixture
-def environment(clickhouse: ClickHouseSettings) -> dict[str, str]:
+@pytest.fixture(scope="module")
+def environment(shared_clickhouse: ClickHouseSettings) -> dict[str, str]:
+    """Of a database that holds one total."""
+    return filled(shared_clickhouse)
+
+
+def filled(clickhouse: ClickHouseSettings) -> dict[str, str]:
     migrate(clickhouse, cluster="")
     execute(
         clickhouse,
@@ -63,7 +68,8 @@ def test_the_analyst_only_reads_and_is_told_of_admin(environment: dict[str, str]
     assert meterline("sql", "SELECT count() FROM usage_hourly", more=environment).stdout == "1\n"
 
 
-def test_the_owner_may_write(environment: dict[str, str]) -> None:
+def test_the_owner_may_write(clickhouse: ClickHouseSettings) -> None:
+    environment = filled(clickhouse)
     done = meterline("sql", "--admin", "TRUNCATE TABLE usage_totals", more=environment)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert meterline("sql", "--admin", "SELECT count() FROM usage_totals", more=environment).stdout == "0\n"

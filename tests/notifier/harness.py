@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
@@ -23,6 +21,7 @@ from meterline_schemas.partitioning import partition_of
 from meterline_schemas.settings import KafkaSettings
 from tests.services.kafka import create_topics
 from tests.support import cluster
+from tests.support.processes import Started
 from tests.support.streams import wait_until
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -67,7 +66,7 @@ class Notifiers:
         self.health_port = free_port()
         self._folder = folder
         self._settings = settings
-        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._processes: dict[str, Started] = {}
         create_topics(bootstrap, prefix, PARTITIONS)
 
     def define(self, *entries: Entry) -> None:
@@ -104,7 +103,7 @@ class Notifiers:
 
     # processes
 
-    def start(self, name: str = "one", **more: str) -> subprocess.Popen[bytes]:
+    def start(self, name: str = "one", **more: str) -> Started:
         environment = {
             **os.environ,
             "METERLINE_KAFKA": self.bootstrap,
@@ -116,10 +115,7 @@ class Notifiers:
             **self._settings,
             **more,
         }
-        with self.log(name).open("ab") as out:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "meterline_sinks.notifier"], env=environment, stdout=out, stderr=out
-            )
+        process = Started("meterline_sinks.notifier", environment=environment, out=self.log(name))
         self._processes[name] = process
         return process
 

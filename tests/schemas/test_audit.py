@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from meterline_schemas.audit.chain import Break, Chain, Kind
 from meterline_schemas.audit.entry import GENESIS, HASHED, AuditEntry, Author, Draft, decode, written
 from meterline_schemas.audit.redact import CHANGED, HIDDEN, SECRET, change
-from meterline_schemas.catalog import ApiKey, Entry, Metric, Quota, Tenant, Threshold, Webhook
+from meterline_schemas.catalog import ApiKey, Entry, Metric, Plan, Quota, Tenant, TenantPlan, Threshold, Webhook
 from meterline_schemas.catalog.book import KINDS
 
 AT = datetime(2026, 11, 21, 12, 0, 0, 120_000, UTC)
@@ -139,6 +139,8 @@ ENTRIES: list[Entry] = [
     Tenant.model_validate({"id": "acme", "name": "Anna Acme"}),
     Webhook.model_validate({"id": "crm", "url": "https://example.com/hooks/token-in-path", "secret": SECRET_TEXT}),
     ApiKey.model_validate({"id": "k7f3", "name": "Anna's", "role": "viewer", "tenants": ["acme"], "hash": "0" * 64}),
+    Plan.model_validate({"id": "team", "currency": "EUR", "versions": [{"base_fee": "5"}]}),
+    TenantPlan.model_validate({"tenant_id": "acme", "spans": [{"start": AT.replace(microsecond=0), "plan": "team"}]}),
 ]
 NOT_TO_BE_SAID = (SECRET_TEXT, "anna", "Anna", "token-in-path", "0" * 64)
 
@@ -155,7 +157,7 @@ def test_a_change_is_told_without_secrets_and_names(entry: Entry) -> None:
     assert (made.action, gone.action) == (f"{entry.kind}.created", f"{entry.kind}.deleted")
     assert (made.before, gone.after) == (None, None)
     assert made.resource_id == entry.identity
-    assert made.tenant_id == ("" if entry.kind in ("metric", "webhook") else "acme")
+    assert made.tenant_id == ("" if entry.kind in ("metric", "webhook", "plan") else "acme")
     said = json.dumps([made.after, gone.before])
     assert not [text for text in NOT_TO_BE_SAID if text in said]
     assert made.after is not None
@@ -180,8 +182,8 @@ def test_a_key_that_is_revoked_is_told_so() -> None:
 
 
 def test_of_a_kind_that_is_not_listed_nothing_is_told() -> None:
-    class Plan(Entry):
-        kind = "plan"
+    class Card(Entry):
+        kind = "card"
         id: str
         card: str
 
@@ -189,5 +191,5 @@ def test_of_a_kind_that_is_not_listed_nothing_is_told() -> None:
         def identity(self) -> str:
             return self.id
 
-    draft = change(ROOT, None, Plan(id="p", card="4242"))
+    draft = change(ROOT, None, Card(id="p", card="4242"))
     assert draft.after == {"version": 1, "changed_at": None, "id": HIDDEN, "card": HIDDEN}

@@ -12,6 +12,7 @@ from meterline_schemas.settings import ClickHouseSettings
 from meterline_sinks.clickhouse import ClickHouse
 from meterline_sinks.migrate import migrate
 from tests.sinks.harness import Feed, Gate, Sinks
+from tests.support.late import insert_events
 
 
 class Tables:
@@ -23,7 +24,10 @@ class Tables:
 
     def insert(self, table: str, lines: Sequence[bytes]) -> None:
         """As the sink does."""
-        self._edge.insert(table, b"\n".join(lines))
+        if table == "usage_events_raw":
+            insert_events(self._edge, b"\n".join(lines))
+        else:
+            self._edge.insert(table, b"\n".join(lines))
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         return [tuple(row) for row in self._edge.rows(sql)]
@@ -35,7 +39,7 @@ class Tables:
         """Everything that analysts can see and what it stands on, but for when it was written."""
         return {
             table: self.rows(f"SELECT * EXCEPT (inserted_at) FROM {table} FINAL ORDER BY ALL")
-            for table in ("usage_events_raw", "usage_totals", "rejected_events", "usage_progress")
+            for table in ("usage_events_raw", "usage_late_totals", "usage_totals", "rejected_events", "usage_progress")
         } | {
             view: self.rows(f"SELECT * FROM {view} ORDER BY ALL")
             for view in ("usage_hourly", "usage_daily", "usage_monthly")

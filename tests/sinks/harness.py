@@ -35,6 +35,7 @@ from tests.sinks.usage import Checkpoint
 ACCEPTED, REJECTED, TOTALS = "usage.accepted", "usage.rejected", "usage.totals"
 TOPICS = (ACCEPTED, REJECTED, TOTALS)
 NOTIFICATIONS, CONFIG, AUDIT = "meterline.notifications", "meterline.config", "meterline.audit"
+INVOICES = "billing.invoices"
 
 
 def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> None:
@@ -55,11 +56,11 @@ class Feed:
         wanted = [
             NewTopic(
                 prefix + name,
-                1 if name in (CONFIG, AUDIT) else partitions,
+                1 if name in (CONFIG, AUDIT, INVOICES) else partitions,
                 1,
                 config={"message.timestamp.type": "LogAppendTime", "max.message.bytes": "8388608"},
             )
-            for name in (*TOPICS, NOTIFICATIONS, CONFIG, AUDIT)
+            for name in (*TOPICS, NOTIFICATIONS, CONFIG, AUDIT, INVOICES)
         ]
         for created in self.admin.create_topics(wanted).values():
             created.result(30)
@@ -115,6 +116,7 @@ class Feed:
         return [(topic, partition) for topic in topics for partition in range(self.partitions)] + [
             (CONFIG, 0),
             (AUDIT, 0),
+            (INVOICES, 0),
         ]
 
     def ends(self, isolation: IsolationLevel = IsolationLevel.READ_COMMITTED) -> dict[tuple[str, int], int]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 import httpx
 import pytest
 
-from meterline_schemas.catalog import Metric, Quota, Tenant, Threshold
+from meterline_schemas.catalog import Metric, Plan, PlanVersion, Quota, Span, Tenant, TenantPlan, Threshold
 from meterline_schemas.errors import ConfigurationError
 from meterline_schemas.settings import ClickHouseSettings
 from meterline_sinks.clickhouse import ClickHouse
@@ -53,6 +54,11 @@ def filled(clickhouse_server: Any) -> Iterator[Tables]:
         Threshold(id="other", metric="calls", tenant_id=SECRET, steps=(Decimal(50),), amount=Decimal(1)),
         Tenant(id=MINE, name="One"),
         Tenant(id=SECRET, name="Two"),
+        *(Plan(id=f"plan-of-{one}", currency="EUR", versions=(PlanVersion(),)) for one in (MINE, SECRET)),
+        *(
+            TenantPlan(tenant_id=one, spans=(Span(start=datetime(2026, 11, 1, tzinfo=UTC), plan=f"plan-of-{one}"),))
+            for one in (MINE, SECRET)
+        ),
     ]
     for turn, entry in enumerate(entries):
         table, row = catalog_row(turn, entry.record_key, entry.encode()) or ("", b"")
@@ -105,7 +111,7 @@ def ask(filled: Tables, mine: tuple[Analyst, str]) -> Iterator[Ask]:
 def test_each_view_holds_the_rows_of_the_tenant_and_no_others(filled: Tables, theirs: Tables) -> None:
     database = filled.settings.database
     for table, condition in CONDITIONS.items():
-        condition = condition.replace("{tenant}", f"'{MINE}'")
+        condition = condition.replace("{source}", database).replace("{tenant}", f"'{MINE}'")
         columns = ", ".join(
             f"t.`{name}`"
             for (name,) in filled.rows(
@@ -113,7 +119,8 @@ def test_each_view_holds_the_rows_of_the_tenant_and_no_others(filled: Tables, th
                 " ORDER BY position"
             )
         )
-        final = "FINAL" if not table.startswith("usage_") and table != "metrics" else ""
+        is_view = table.startswith("usage_") or table in ("metrics", "plans", "tenant_plans")
+        final = "" if is_view else "FINAL"
         expected = filled.rows(f"SELECT {columns} FROM {database}.{table} AS t {final} WHERE {condition} ORDER BY ALL")
         found = theirs.rows(f"SELECT * FROM {table} ORDER BY ALL")
         if table == "usage_events":

@@ -4,15 +4,30 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import signal
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from meterline_schemas.catalog import Aggregation, Entry, Metric, Quota, Tenant, Threshold, Webhook
+from meterline_schemas.catalog import (
+    Aggregation,
+    Billing,
+    Entry,
+    Metric,
+    Plan,
+    Quota,
+    Span,
+    Tenant,
+    TenantPlan,
+    Threshold,
+    Webhook,
+    read_entry,
+)
 from meterline_schemas.notification import (
     BillingThresholdExceeded,
     MetricChanged,
@@ -40,7 +55,39 @@ OWN = Quota(
 )  # fmt: skip
 FOR_ALL = Quota(metric="calls", included=Decimal(10))
 THRESHOLD = Threshold(id="t1", metric="calls", tenant_id="a/c~me", steps=("50", "100.5"), notify_emails=("a@b.at",))  # type: ignore[arg-type]
-TENANT = Tenant(id="a/c~me", name="Acme", time_zone="Europe/Vienna", billing_anchor=31)
+TENANT = Tenant(
+    id="a/c~me",
+    name="Acme",
+    time_zone="Europe/Vienna",
+    billing_anchor=31,
+    billing=Billing.METER,
+    stripe_customer="cus_9",
+)
+NEXT = datetime(2026, 12, 1, tzinfo=UTC)
+TIERS = [{"up_to": "100", "unit_price": "0.5"}, {"unit_price": "0.25", "flat": "3"}]
+PLAN = read_entry(
+    Plan,
+    {
+        "id": "team", "name": "Team", "currency": "EUR",
+        "versions": [
+            {"base_fee": "9.99"},
+            {
+                "start": NEXT,
+                "base_fee": "199",
+                "charges": [
+                    {
+                        "metric": "calls", "name": "API calls", "description": "Public", "included": "1000",
+                        "price": {"model": "per_unit", "unit_price": "0.000000001", "per": "1000"},
+                    },
+                    {"metric": "users", "price": {"model": "graduated", "tiers": TIERS}, "cap": "50"},
+                ],
+            },
+        ],
+    },
+)  # fmt: skip
+TENANT_PLAN = TenantPlan(
+    tenant_id="a/c~me", spans=(Span(start=AT.replace(microsecond=0), plan="team"), Span(start=NEXT, plan=None))
+)
 WEBHOOK = Webhook(id="w", url="https://example.com/", secret=SECRET)
 
 
@@ -65,6 +112,8 @@ def shown(tables: Tables) -> dict[str, list[tuple[Any, ...]]]:
             ("quotas", "inserted_at", "FINAL"),
             ("thresholds", "inserted_at", "FINAL"),
             ("tenants", "inserted_at", "FINAL"),
+            ("plans", "changed_at", ""),
+            ("tenant_plans", "changed_at", ""),
             ("notifications", "inserted_at", "FINAL"),
         )
     }
@@ -96,10 +145,46 @@ def test_the_catalog_is_there_to_be_joined(feed: Feed, sinks: Sinks, tables: Tab
     assert found["thresholds"] == [
         ("t1", "calls", "a/c~me", "", None, [Decimal(50), Decimal("100.5")], "alert", "", "", 1, None, offsets[3], 0)
     ]
-    assert found["tenants"] == [("a/c~me", "Acme", "Europe/Vienna", 31, 1, None, offsets[4], 0)]
+    assert found["tenants"] == [("a/c~me", "Acme", "Europe/Vienna", 31, "meter", "cus_9", "", 1, None, offsets[4], 0)]
     ((changed_at,),) = tables.rows("SELECT toString(changed_at) FROM metrics")
     assert changed_at == "2026-11-01 12:30:00.123"
     assert "passed over" not in sinks.log("one"), "webhooks and the partition count are left out on purpose"
+
+
+def test_a_plan_has_a_row_for_each_charge_of_each_version_and_those_that_are_gone_have_none(
+    feed: Feed, sinks: Sinks, tables: Tables
+) -> None:
+    for entry in (PLAN, TENANT_PLAN):
+        put(feed, entry)
+    sinks.start("one")
+    drained(feed)
+    found = shown(tables)
+    plan = ("Team", "", "EUR", "monthly")
+    first, then = AT.replace(microsecond=0, tzinfo=None), NEXT.replace(tzinfo=None)
+    second, price = (then, None, Decimal(199)), {"model": "per_unit", "unit_price": "0.000000001", "per": "1000"}
+    assert [(*row[:-2], json.loads(row[-2] or "{}")) for row in found["plans"]] == [
+        ("team", 1, "", *plan, None, then, Decimal("9.99"), "", "", "", 0, 0, None, None, "", None, None, {}),
+        ("team", 2, "calls", *plan, *second, "API calls", "Public", "as_metered", 1000, 0, None, None, "per_unit",
+         Decimal("0.000000001"), 1000, price),
+        ("team", 2, "users", *plan, *second, "", "", "as_metered", 0, 0, None, 50, "graduated", None, None,
+         {"model": "graduated", "tiers": [{"up_to": "100", "unit_price": "0.5", "flat": "0"}, {**TIERS[1]}]}),
+    ]  # fmt: skip
+    assert found["tenant_plans"] == [("a/c~me", "", then, None, 1), ("a/c~me", "team", first, then, 1)]
+    page = Path(__file__).parents[2] / "docs" / "plans.md"
+    (sql,) = re.findall(r"```sql\n(.*?)```", page.read_text(), re.DOTALL)
+    assert tables.rows(sql.replace("now()", "toDateTime('2026-11-20', 'UTC')")) == [
+        ("a/c~me", "team", "", None, None, "")
+    ]
+    put(feed, PLAN.model_copy(update={"versions": PLAN.versions[:1]}))
+    put(feed, TENANT_PLAN.model_copy(update={"spans": TENANT_PLAN.spans[:1]}))
+    drained(feed)
+    found = shown(tables)
+    assert [row[1:3] for row in found["plans"]] == [(1, "")]
+    assert found["tenant_plans"] == [("a/c~me", "team", first, None, 1)]
+    for entry in (PLAN, TENANT_PLAN):
+        delete(feed, entry)
+    drained(feed)
+    assert (shown(tables)["plans"], shown(tables)["tenant_plans"]) == ([], [])
 
 
 def test_secrets_of_webhooks_do_not_come_into_any_table(feed: Feed, sinks: Sinks, tables: Tables) -> None:
@@ -260,7 +345,7 @@ def test_dying_at_any_step_leaves_the_same_tables(feed: Feed, sinks: Sinks, tabl
 def test_rows_replace_each_other_in_whatever_order_they_are_written(feed: Feed, sinks: Sinks, tables: Tables) -> None:
     chance = random.Random(5)
     for turn in range(30):
-        entry = chance.choice([METRIC, OWN, FOR_ALL, THRESHOLD, TENANT])
+        entry = chance.choice([METRIC, OWN, FOR_ALL, THRESHOLD, TENANT, PLAN, TENANT_PLAN])
         if chance.random() < 0.4:
             delete(feed, entry)
         else:

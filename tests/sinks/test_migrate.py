@@ -130,6 +130,8 @@ def test_the_analyst_reads_the_views_without_repeats_and_changes_nothing(tables:
         "metrics",
         "quotas",
         "tenants",
+        "plans",
+        "tenant_plans",
     ):
         assert analyst.rows(f"SELECT count() FROM {view}") is not None
     assert analyst.rows("SELECT count() FROM rejected_events")[0][0] == 1

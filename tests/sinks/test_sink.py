@@ -62,7 +62,7 @@ def test_a_clean_stop_leaves_nothing_to_do_again(feed: Feed, sinks: Sinks, table
     check(tables, lines)
 
 
-@pytest.mark.parametrize("step", ["before_insert", "after_insert", "after_commit"])
+@pytest.mark.parametrize("step", ["before_insert", "before_late_totals", "after_insert", "after_commit"])
 def test_dying_at_any_step_loses_and_doubles_nothing(feed: Feed, sinks: Sinks, tables: Tables, step: str) -> None:
     lines = events(3, 900)
     written = checkpoints(lines, 40)
@@ -72,6 +72,10 @@ def test_dying_at_any_step_loses_and_doubles_nothing(feed: Feed, sinks: Sinks, t
     all_tables = ("usage_events_raw", "rejected_events", "usage_totals", "usage_progress")
     rows = sum(tables.rows(f"SELECT count() FROM {table}")[0][0] for table in all_tables)  # whichever came first
     assert (rows > 0) == (step != "before_insert")
+    if step == "before_late_totals":
+        assert tables.rows("SELECT countIf(late) > 0 FROM usage_events_raw") == [(1,)]
+        assert tables.rows("SELECT count() FROM usage_late_totals") == [(0,)]
+        assert tables.rows("SELECT count() FROM usage_progress") == [(0,)], "nothing says yet that they are there"
     assert bool(feed.committed()) == (step == "after_commit"), "what is committed must be written before"
     feed.write(written[10:20])
     sinks.start("one", METERLINE_SINK_CRASH=step)
@@ -183,7 +187,7 @@ def test_the_tables_can_be_rebuilt_from_the_topics(feed: Feed, sinks: Sinks, tab
     drained(feed)
     before = tables.contents()
     assert sinks.stop("one") == 0
-    for table in ("usage_events_raw", "usage_totals", "rejected_events", "usage_progress"):
+    for table in ("usage_events_raw", "usage_late_totals", "usage_totals", "rejected_events", "usage_progress"):
         tables.command(f"TRUNCATE TABLE {table}")
     feed.forget_group()
     sinks.start("one", METERLINE_SINK_FLUSH_BYTES="5000")

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import threading
 import urllib.error
 import urllib.request
@@ -149,18 +146,6 @@ class Pipeline(Streams):
                 int(row["count"]), Decimal(row["sum"]), Decimal(row["min"]), Decimal(row["max"]), last
             )
         return found
-
-
-def run(module: str, *arguments: str, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    """A command of ours, to its end."""
-    return subprocess.run(
-        [sys.executable, "-m", module, *arguments],
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
 
 
 def pieces(records: list[tuple[int, bytes]], size: int) -> Iterable[list[tuple[int, bytes]]]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -19,6 +17,7 @@ from meterline_schemas import topics
 from meterline_schemas.catalog import Entry, Metric, PartitionCount
 from meterline_schemas.partitioning import partition_of
 from tests.support import cluster
+from tests.support.processes import Started
 from tests.support.recount import Recount, answers_of_topics, assert_equal_counts, check_one_verdict_each, lines
 from tests.support.workload import METRICS
 
@@ -38,7 +37,7 @@ class Streams:
         self.bootstrap, self.prefix, self.partitions = bootstrap, prefix, partitions
         self._folder = folder
         self._settings = settings
-        self._workers: dict[str, subprocess.Popen[bytes]] = {}
+        self._workers: dict[str, Started] = {}
         self.expected = Recount()
         self._create()
 
@@ -99,12 +98,9 @@ class Streams:
             **more,
         }
 
-    def start(self, name: str, module: str = "meterline_streams", **more: str) -> subprocess.Popen[bytes]:
+    def start(self, name: str, module: str = "meterline_streams", **more: str) -> Started:
         """Start a worker; ``more`` is added to its environment."""
-        with self.log(name).open("ab") as out:
-            worker = subprocess.Popen(
-                [sys.executable, "-m", module], env=self.environment(name, more), stdout=out, stderr=out
-            )
+        worker = Started(module, environment=self.environment(name, more), out=self.log(name))
         self._workers[name] = worker
         return worker
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -15,11 +15,15 @@ from meterline_api.document4.names import METRICS
 from meterline_api.documents.costs import Cost, change, total
 from meterline_api.documents.instants import iso_seconds
 from meterline_api.numbers import number
-from meterline_schemas.catalog import Metric, Quota
+from meterline_schemas.catalog import Metric, Plan, Quota
+from meterline_schemas.catalog.price import PerUnit, Price
 
 BASE_FEE: Final = Decimal(0)
-NO_PLAN: Final = "baseFee is 0: a base fee is part of a plan, and there are no plans in this version"
+NO_FEE: Final = "baseFee is 0: costs here are those of the prices of quotas; the base fee of a plan is on its invoice"
+NO_PLAN: Final = "baseFee is 0: a base fee is part of a plan, and this company is on none; rates are those of quotas"
 DEFAULT_CURRENCY: Final = "USD"
+_FINEST: Final = Decimal("1e-18")
+_CONTEXT: Final = Context(prec=60)
 
 
 class Tracking(Struct, rename="camel", forbid_unknown_fields=True):
@@ -67,7 +71,7 @@ class Summary:
     def notes(self) -> list[str]:
         """What a reader of the costs must know."""
         unpriced = [METRICS[metric].plural for metric, line in self.lines.items() if line.cost.rate is None]
-        found = [NO_PLAN]
+        found = [NO_FEE]
         if unpriced:
             found.append(f"no price for {', '.join(unpriced)}: give a quota of the metric a price_per_unit")
         return found
@@ -110,9 +114,41 @@ def analytics(current: Summary, last: Summary, at_the_end: Summary) -> dict[str,
     }
 
 
+def plan_pricing(metrics: Mapping[str, Metric], plan: Plan, now: datetime) -> dict[str, Any]:
+    """As ``pricing``, of what the plan costs now. A price that is not the same for every unit has a null rate."""
+    version = plan.at(now)
+    charges = {key: version.charge(key) for key in METRICS}
+    others = sorted({charge.metric for charge in version.charges} - METRICS.keys())
+    return {
+        "plan": plan.id,
+        "baseFee": number(version.base_fee),
+        "notes": [f"the plan charges other metrics too: {', '.join(others)}"] if others else [],
+        "metrics": {
+            named.plural: {
+                "metric": key,
+                "rate": None if charge is None else _number(_rate(charge.price)),
+                "currency": None if charge is None else plan.currency,
+                "included": None if charge is None else number(charge.included),
+                "unit": metrics[key].unit if key in metrics else "",
+                "description": (charge.description if charge is not None else "") or named.description,
+                "price": None if charge is None else charge.price.model_dump(mode="json"),
+            }
+            for (key, named), charge in zip(METRICS.items(), charges.values(), strict=True)
+        },
+    }
+
+
+def _rate(price: Price) -> Decimal | None:
+    """Of one unit, to 18 decimals: 0.00001 of 0.01 per 1,000."""
+    if not isinstance(price, PerUnit):
+        return None
+    return _CONTEXT.quantize(_CONTEXT.divide(price.unit_price, price.per), _FINEST).normalize(_CONTEXT)
+
+
 def pricing(metrics: Mapping[str, Metric], quotas: Mapping[str, Quota | None]) -> dict[str, Any]:
     """Rates, each of one unit. A metric that is not defined, or has no price, has a null rate."""
     return {
+        "plan": None,
         "baseFee": number(BASE_FEE),
         "notes": [NO_PLAN],
         "metrics": {
@@ -123,6 +159,7 @@ def pricing(metrics: Mapping[str, Metric], quotas: Mapping[str, Quota | None]) -
                 "included": _number(_of(quotas.get(key), "included")),
                 "unit": metrics[key].unit if key in metrics else "",
                 "description": named.description,
+                "price": None,
             }
             for key, named in METRICS.items()
         },

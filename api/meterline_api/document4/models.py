@@ -70,11 +70,12 @@ class CompanyTrackedModel(BaseModel):
 
 class PriceModel(BaseModel):
     metric: str
-    rate: float | None = Field(description="Of one unit, in units of the currency.")
+    rate: float | None = Field(description="Of one unit, in units of the currency; null where units differ.")
     currency: str | None
     included: float | None
     unit: str
     description: str
+    price: dict[str, Any] | None = Field(description="As the plan has it; null without a plan.")
 
 
 class PriceModels(BaseModel):
@@ -86,6 +87,7 @@ class PriceModels(BaseModel):
 
 
 class PricingModel(BaseModel):
+    plan: str | None = Field(description="The plan that the company is on; null: none.")
     baseFee: float
     notes: list[str]
     metrics: PriceModels

@@ -7,25 +7,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from decimal import ROUND_HALF_EVEN, Context, Decimal
+from decimal import Context, Decimal
 from typing import Final, NamedTuple
 
+from meterline_api.billing.pricing.money import to_digits, total
+from meterline_api.billing.pricing.projection import pace, projected_quantity
 from meterline_schemas.catalog import Aggregation, Quota
 from meterline_schemas.counter import average
+from meterline_schemas.currencies import MINOR_DIGITS
 from meterline_schemas.periods import Calendar, Period
 from meterline_schemas.quantity import NANO, exact_nano, format_nano
 from meterline_schemas.rating import cost
 from meterline_schemas.rating import unit_months as of_month
 
-_WITHOUT_MINOR: Final = frozenset(
-    {"BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI", "VND", "VUV"}
-    | {"XAF", "XOF", "XPF"}
-)
-_OF_THOUSANDTHS: Final = frozenset(["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"])
-_CONTEXT: Final = Context(prec=200, rounding=ROUND_HALF_EVEN)
+__all__ = [
+    "Cost", "change", "cost_of", "decimal_of", "exact_cost", "mean_level", "minor_digits", "projected", "rounded",
+    "total", "unit_months",
+]  # fmt: skip
+
+_CONTEXT: Final = Context(prec=200)
 _MILLISECOND: Final = timedelta(milliseconds=1)
-_MICROSECOND: Final = timedelta(microseconds=1)
-_LEAST_ELAPSED: Final = timedelta(hours=1)
 _HOUR: Final = timedelta(hours=1)
 
 
@@ -57,19 +58,12 @@ def exact_cost(rate: Decimal, quantity: Decimal) -> Decimal:
 
 
 def minor_digits(currency: str) -> int:
-    """How many decimals a currency has (ISO 4217)."""
-    return 0 if currency in _WITHOUT_MINOR else 3 if currency in _OF_THOUSANDTHS else 2
+    """How many decimals a currency has (ISO 4217). A quota may name one that is none: it is counted in hundredths."""
+    return MINOR_DIGITS.get(currency, 2)
 
 
 def rounded(amount: Decimal, currency: str) -> Decimal:
-    return _CONTEXT.quantize(amount, Decimal(1).scaleb(-minor_digits(currency)))
-
-
-def total(amounts: Iterable[Decimal]) -> Decimal:
-    found = Decimal(0)
-    for amount in amounts:
-        found = _CONTEXT.add(found, amount)
-    return found
+    return to_digits(amount, minor_digits(currency))
 
 
 def projected(aggregation: Aggregation, quantity: Decimal, start: datetime, end: datetime, now: datetime) -> Decimal:
@@ -78,11 +72,7 @@ def projected(aggregation: Aggregation, quantity: Decimal, start: datetime, end:
     What does not add up over time (an average, an extreme, a level) stays as it is. The first hour counts as whole,
     so that a period that has just begun is not its first event times a month of seconds.
     """
-    if aggregation not in (Aggregation.COUNT, Aggregation.SUM, Aggregation.TIME_WEIGHTED) or now >= end:
-        return quantity
-    elapsed = max(now - start, min(_LEAST_ELAPSED, end - start))
-    nano = _nano(quantity)
-    return decimal_of(max(nano, average(nano * ((end - start) // _MICROSECOND), elapsed // _MICROSECOND)))
+    return projected_quantity(quantity, pace(aggregation, quantity, start, end, now), start, end, now)
 
 
 def mean_level(unit_hours: Decimal, start: datetime, until: datetime) -> Decimal:

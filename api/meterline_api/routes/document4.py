@@ -160,11 +160,16 @@ async def track_company_usage(
     dependencies=[needs(Right.READ_CATALOG)],
 )
 async def get_pricing(request: Request, companyId: Company = None) -> Response:
-    """The rate of each metric: a company's own where it has one, else the one for all."""
+    """The rate of each metric, as the plan of the company has it, with its descriptions. Without a plan the rates are
+    those of quotas: a company's own where it has one, else the one for all.
+    """
     company = companyId or caller(request).only_tenant or ""
     if company:
         refuse_unseen(request, company)
-    book = service_of(request).catalog.book
+    book, now = service_of(request).catalog.book, datetime.now(UTC)
+    plan = book.plan_of(company, now)
+    if plan is not None:
+        return answer(forms.plan_pricing(book.metrics, plan, now))
     return answer(forms.pricing(book.metrics, {key: book.quota(company, key) for key in METRICS}))
 
 

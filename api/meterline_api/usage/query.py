@@ -46,6 +46,9 @@ class UsageQuery:
 
     ``compare``: each row has the previous window beside it. ``top``: only so many rows of each window and metric, those
     of the greatest values or, with ``least``, of the least; ``other``: and what the others add up to.
+
+    ``cut``: by partition of ``usage.events`` the offset before which events are taken, none of other partitions. It is
+    answered from the events alone.
     """
 
     start: datetime
@@ -63,6 +66,7 @@ class UsageQuery:
     top: int | None = None
     least: bool = False
     other: bool = False
+    cut: tuple[tuple[int, int], ...] | None = None
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -74,7 +78,7 @@ class UsageQuery:
     @property
     def of_events(self) -> bool:
         """Whether it asks for what totals do not keep apart."""
-        if self.subject is not None or self.window is Window.MINUTE:
+        if self.subject is not None or self.window is Window.MINUTE or self.cut is not None:
             return True
         return not {*self.key, *fields_of(self.filter)} <= OF_TOTALS
 

@@ -102,6 +102,10 @@ def _where(query: UsageQuery, parameters: dict[str, Any]) -> str:
         if value is not None:
             where += f" AND u.{dimension} = {{{dimension}:String}}"
             parameters[dimension.value] = value
+    if query.cut is not None:
+        where += " AND u.kafka_offset < transform(u.kafka_partition, {cut_of:Array(Int32)}, {cut_at:Array(Int64)}, 0)"
+        parameters["cut_of"] = [partition for partition, _offset in query.cut]
+        parameters["cut_at"] = [offset for _partition, offset in query.cut]
     if query.filter is not None:
         sql, more = condition(query.filter)
         where += f" AND {sql}"

@@ -1,4 +1,4 @@
-"""``meterline catalog``: metrics, quotas, thresholds, tenants and webhooks, from files."""
+"""``meterline catalog``: metrics, quotas, thresholds, tenants, webhooks and plans, from files."""
 
 from __future__ import annotations
 
@@ -32,6 +32,8 @@ class Kind(StrEnum):
     WEBHOOK = "webhook"
     QUOTA = "quota"
     THRESHOLD = "threshold"
+    PLAN = "plan"
+    TENANT_PLAN = "tenant_plan"
 
 
 FileArgument = Annotated[
@@ -49,7 +51,7 @@ def register(app: typer.Typer) -> None:
     group.command("apply")(apply)
     group.command("list")(show)
     group.command("delete")(delete)
-    app.add_typer(group, name="catalog", help="Metrics, quotas, thresholds, tenants and webhooks: from files.")
+    app.add_typer(group, name="catalog", help="Metrics, quotas, thresholds, tenants, webhooks and plans: from files.")
 
 
 def apply(
@@ -96,6 +98,18 @@ def apply(
           - id: ops
             url: https://example.com/hooks/meterline
             secret: ${OPS_WEBHOOK_SECRET}
+        plans:
+          - id: team
+            currency: USD
+            versions:
+              - base_fee: 199
+                charges:
+                  - metric: api_calls
+                    price: {model: per_unit, unit_price: 0.01, per: 1000}
+        tenant_plans:
+          - tenant_id: acme
+            spans:
+              - {start: 2026-11-01T00:00:00Z, plan: team}
     """
     from meterline_deploy import run
     from meterline_deploy.catalog import EntriesRefusedError, apply_entries
@@ -163,8 +177,9 @@ def delete(
 ) -> None:
     """Delete an entry.
 
-    A metric that has usage is refused, and one that a quota or threshold is on; so is a webhook that a threshold
-    names. The key of a quota is METRIC of the one for all tenants, else METRIC/TENANT or METRIC/TENANT/SUBJECT.
+    A metric that has usage is refused, and one that a quota, threshold or plan is on; so is a webhook that a threshold
+    names, and a plan that a tenant is, was or will be on. The key of a quota is METRIC of the one for all tenants, else
+    METRIC/TENANT or METRIC/TENANT/SUBJECT.
 
     **Examples**
 

@@ -94,11 +94,15 @@ class _Run:
         topic = of_topic.run(self._steps.advance)
         if still_known != hours:
             topic.notes.append(f"of {still_known}: what was written before that the topic no longer has")
+        self._steps.start("folding the late events again", 0)
+        late = check_answers.new_late_check()
+        check_answers.check_answers(self._warehouse, cut, hours, limit, late, check_answers.LATE)
         self._steps.start("comparing the answers", 0)
         answers = check_answers.new_check()
         check_answers.check_answers(self._warehouse, cut, hours, limit, answers)
         return Report(
-            [_partition_line(scope) for scope in scopes], [progress, lines, events, rejects, totals, topic, answers]
+            [_partition_line(scope) for scope in scopes],
+            [progress, lines, events, rejects, totals, topic, late, answers],
         )
 
     def _topic_checks(

@@ -9,6 +9,7 @@ from meterline_schemas.audit.entry import Author, Draft
 from meterline_schemas.catalog.api_key import ApiKey
 from meterline_schemas.catalog.entry import Entry
 from meterline_schemas.catalog.metric import Metric
+from meterline_schemas.catalog.plan import Plan, TenantPlan
 from meterline_schemas.catalog.quota import Quota
 from meterline_schemas.catalog.tenant import Tenant
 from meterline_schemas.catalog.threshold import Threshold
@@ -24,6 +25,8 @@ SECRET: Final[Mapping[str, frozenset[str]]] = {
     Tenant.kind: frozenset({"name"}),
     Webhook.kind: frozenset({"secret", "url", "description"}),  # addresses of some services are secrets themselves
     ApiKey.kind: frozenset({"hash", "name"}),
+    Plan.kind: frozenset(),
+    TenantPlan.kind: frozenset(),
 }
 """By kind the fields that the log never has. Of a kind that is not listed it has none at all."""
 

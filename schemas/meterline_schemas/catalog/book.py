@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Final, TypeVar
 
 import msgspec
@@ -11,20 +12,23 @@ from meterline_schemas.catalog.api_key import ApiKey
 from meterline_schemas.catalog.entry import Entry, Key
 from meterline_schemas.catalog.metric import Aggregation, Metric
 from meterline_schemas.catalog.partitions import PARTITION_COUNT_KEY, PartitionCount
+from meterline_schemas.catalog.plan import Plan, TenantPlan
 from meterline_schemas.catalog.quota import Quota
+from meterline_schemas.catalog.stripe_meter import StripeMeter
 from meterline_schemas.catalog.tenant import Tenant
 from meterline_schemas.catalog.threshold import Threshold
 from meterline_schemas.catalog.webhook import Webhook
 from meterline_schemas.periods import Calendar, Period
 
 KINDS: Final[Mapping[str, type[Entry]]] = {
-    kind.kind: kind for kind in (Metric, Quota, Threshold, Tenant, Webhook, ApiKey)
+    kind.kind: kind for kind in (Metric, Quota, Threshold, Tenant, Webhook, ApiKey, Plan, TenantPlan, StripeMeter)
 }
 
 Kind = TypeVar("Kind", bound=Entry)
 Scope = tuple[str, str, str]  # tenant_id (empty: all), metric, subject (empty: the tenant itself)
 
 _NO_TENANT: Final = Tenant(id="-")
+_ON_NO_PLAN: Final = TenantPlan(tenant_id="-")
 
 
 class Book:
@@ -39,6 +43,7 @@ class Book:
         self._deleted: set[str] = set()  # metrics
         self._quotas: dict[Scope, Quota] = {}
         self._thresholds: dict[Scope, tuple[Threshold, ...]] = {}
+        self._customers: dict[str, str] = {}  # ids of tenants, by those of their customers at Stripe
 
     def copy(self) -> Book:
         book = Book()
@@ -47,6 +52,7 @@ class Book:
         book._deleted = set(self._deleted)
         book._quotas = dict(self._quotas)
         book._thresholds = dict(self._thresholds)
+        book._customers = dict(self._customers)
         return book
 
     def apply(self, key: bytes | None, value: bytes | None) -> str | None:
@@ -100,6 +106,23 @@ class Book:
         """What is known of a tenant; one that is not listed has the defaults."""
         return self.find(Tenant, tenant_id) or _NO_TENANT
 
+    def tenant_of_customer(self, stripe_customer: str) -> str | None:
+        """The id of the tenant that is this customer at Stripe."""
+        return self._customers.get(stripe_customer)
+
+    def plan(self, id: str) -> Plan | None:
+        return self.find(Plan, id)
+
+    def tenant_plan(self, tenant_id: str) -> TenantPlan:
+        """Which plans a tenant was, is and will be on; one that nobody put on any has no spans."""
+        return self.find(TenantPlan, tenant_id) or _ON_NO_PLAN.model_copy(update={"tenant_id": tenant_id})
+
+    def plan_of(self, tenant_id: str, instant: datetime) -> Plan | None:
+        """The plan that a tenant is on at an instant; its terms then are ``plan.at(instant)``."""
+        found = self.find(TenantPlan, tenant_id)
+        id = found.at(instant) if found is not None else None
+        return self.plan(id) if id is not None else None
+
     def quota(self, tenant_id: str, metric: str, subject: str = "") -> Quota | None:
         """The quota that applies: the scope's own or, for a tenant itself, the one for all."""
         own = self._quotas.get((tenant_id, metric, subject))
@@ -135,6 +158,8 @@ class Book:
         self._entries[entry.kind][entry.identity] = entry
         if isinstance(entry, Quota):
             self._quotas[entry.scope] = entry
+        elif isinstance(entry, Tenant) and entry.stripe_customer:
+            self._customers[entry.stripe_customer] = entry.id
         elif isinstance(entry, Threshold):
             self._thresholds[entry.scope] = (*self._thresholds.get(entry.scope, ()), entry)
 
@@ -147,6 +172,9 @@ class Book:
             del self._entries[kind][identity]
         if isinstance(found, Quota):
             del self._quotas[found.scope]
+        elif isinstance(found, Tenant):
+            if self._customers.get(found.stripe_customer) == found.id:
+                del self._customers[found.stripe_customer]
         elif isinstance(found, Threshold):
             left = tuple(other for other in self._thresholds[found.scope] if other.id != found.id)
             if left:

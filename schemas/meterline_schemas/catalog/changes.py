@@ -7,24 +7,31 @@ and names the way round.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Final, NoReturn, TypeVar
 
 from meterline_schemas.catalog.api_key import ApiKey
 from meterline_schemas.catalog.book import Book, counts_in_stream
 from meterline_schemas.catalog.entry import Entry, FieldProblem, RefusedError, read_entry
 from meterline_schemas.catalog.metric import Metric
+from meterline_schemas.catalog.plan import Plan, TenantPlan
+from meterline_schemas.catalog.plan_changes import ClosedUntil, check_plan, check_tenant_plan, plans_of, users_of
 from meterline_schemas.catalog.quota import Quota
+from meterline_schemas.catalog.stripe_meter import StripeMeter, cannot_be_metered
 from meterline_schemas.catalog.tenant import Tenant
 from meterline_schemas.catalog.threshold import Threshold
 from meterline_schemas.catalog.webhook import Webhook
+from meterline_schemas.periods import LAST
 
 _MEANING: Final = ("aggregation", "unit", "unique_by", "tenant_id")
 
 Kind = TypeVar("Kind", bound=Entry)
 
 
-def check(book: Book, entry: Entry) -> Entry:
+def check(book: Book, entry: Entry, *, now: datetime = LAST, closed_until: ClosedUntil | None = None) -> Entry:
     """``entry`` as it may be written, new or in the place of the one with its key: checked against the others.
+
+    ``now`` and ``closed_until`` matter to plans: what has begun or is invoiced stays. Without ``now`` all has begun.
 
     Raises:
         RefusedError: with every reason.
@@ -39,12 +46,20 @@ def check(book: Book, entry: Entry) -> Entry:
             unknown = [name for name in entry.notify_webhooks or () if book.find(Webhook, name) is None]
             if unknown:
                 _refuse("invalid", "notify_webhooks", f"{', '.join(unknown)}: not defined; define the webhook first")
-        case Tenant() | Webhook() | ApiKey():
+        case Tenant():
+            _check_tenant(book, entry)
+        case Plan():
+            check_plan(book, entry, now)
+        case TenantPlan():
+            check_tenant_plan(book, entry, closed_until)
+        case StripeMeter():
+            _check_meter(book, entry)
+        case Webhook() | ApiKey():
             pass
     return entry
 
 
-def create(book: Book, entry: Kind) -> Kind:
+def create(book: Book, entry: Kind, *, now: datetime = LAST, closed_until: ClosedUntil | None = None) -> Kind:
     """``entry`` as it may be written where there is none of its key yet.
 
     Raises:
@@ -65,11 +80,19 @@ def create(book: Book, entry: Kind) -> Kind:
             case _:
                 field = "key" if isinstance(entry, Metric) else "id"
                 _refuse("conflict", field, f"{entry.kind} {entry.identity!r} is defined already; update it instead")
-    check(book, entry)
+    check(book, entry, now=now, closed_until=closed_until)
     return entry
 
 
-def update(book: Book, kind: type[Kind], identity: str, fields: Mapping[str, Any]) -> Kind:
+def update(
+    book: Book,
+    kind: type[Kind],
+    identity: str,
+    fields: Mapping[str, Any],
+    *,
+    now: datetime = LAST,
+    closed_until: ClosedUntil | None = None,
+) -> Kind:
     """The entry with ``fields`` changed.
 
     Raises:
@@ -80,11 +103,18 @@ def update(book: Book, kind: type[Kind], identity: str, fields: Mapping[str, Any
     changed = read_entry(kind, {**given, **fields})
     if changed.identity != identity:
         _refuse("invalid", "", f"{kind.kind} {identity!r} keeps its key; define a new one and delete this one")
-    check(book, changed)
+    check(book, changed, now=now, closed_until=closed_until)
     return changed
 
 
-def delete(book: Book, kind: type[Kind], identity: str, *, has_usage: bool = False) -> Kind:
+def delete(
+    book: Book,
+    kind: type[Kind],
+    identity: str,
+    *,
+    has_usage: bool = False,
+    closed_until: ClosedUntil | None = None,
+) -> Kind:
     """The entry that may be deleted. ``has_usage`` is of a metric: whether any event of it was ever counted.
 
     Raises:
@@ -102,10 +132,21 @@ def delete(book: Book, kind: type[Kind], identity: str, *, has_usage: bool = Fal
                 )
             limits: list[Quota | Threshold] = [*book.all(Quota), *book.all(Threshold)]
             users = [limit for limit in limits if limit.metric == identity]
-            _refuse_in_use("key", identity, users)
+            _refuse_in_use("key", identity, [*users, *plans_of(book, identity)])
         case Webhook():
             users = [one for one in book.all(Threshold) if identity in (one.notify_webhooks or ())]
             _refuse_in_use("id", identity, users)
+        case Plan():
+            tenants = [each.tenant_id for each in users_of(book, identity)]
+            if tenants:
+                _refuse(
+                    "in_use",
+                    "id",
+                    f"tenants are, were or will be on plan {identity!r}, such as {', '.join(tenants[:5])}: what they "
+                    "were charged must stay explainable. Leave it, and put them on another",
+                )
+        case TenantPlan():
+            check_tenant_plan(book, TenantPlan(tenant_id=identity), closed_until)
     return found
 
 
@@ -132,6 +173,33 @@ def _check_metric(book: Book, metric: Metric) -> None:
     ]
     if problems:
         raise RefusedError("meaning", problems)
+
+
+def _check_tenant(book: Book, tenant: Tenant) -> None:
+    other = book.tenant_of_customer(tenant.stripe_customer)
+    if other not in (None, tenant.id):
+        _refuse(
+            "conflict",
+            "stripe_customer",
+            f"{tenant.stripe_customer} is tenant {other!r}: what one is told of a day would replace the other's",
+        )
+
+
+def _check_meter(book: Book, meter: StripeMeter) -> None:
+    metric = book.find(Metric, meter.metric)
+    if metric is None:
+        _refuse("invalid", "metric", f"{meter.metric!r} is not defined; define the metric first")
+    why = cannot_be_metered(metric)
+    if why is not None:
+        _refuse("invalid", "metric", why)
+    for other in book.all(StripeMeter):
+        if other.metric != meter.metric and meter.meter == other.meter:
+            _refuse("conflict", "meter", f"{meter.meter} is the meter of {other.metric!r}: their days would mix")
+    before = book.find(StripeMeter, meter.metric)
+    if before is not None and before.meter == meter.meter:
+        for name in ("scale", "measure", "included"):
+            if getattr(before, name) != getattr(meter, name):
+                _refuse("meaning", name, f"the values of {meter.meter} would mean something else; set up another meter")
 
 
 def _check_limit(book: Book, limit: Quota | Threshold) -> None:

@@ -14,6 +14,7 @@ from zoneinfo import available_timezones
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 from pydantic import ValidationError as _Invalid
 
+from meterline_schemas.catalog.paths import path_of
 from meterline_schemas.errors import MeterlineError
 from meterline_schemas.event import MAX_ID
 from meterline_schemas.quantity import QuantityError, read
@@ -96,24 +97,33 @@ def read_entry(kind: type[Kind], fields: Mapping[str, Any]) -> Kind:
     try:
         return kind.model_validate(dict(fields))
     except _Invalid as invalid:
-        raise RefusedError("invalid", problems_of(invalid, kind.model_fields)) from None
+        raise RefusedError("invalid", problems_of(invalid, kind.model_fields, kind)) from None
 
 
-def problems_of(invalid: _Invalid, known: Iterable[str]) -> list[FieldProblem]:
-    """Pydantic's findings as ours."""
+def problems_of(invalid: _Invalid, known: Iterable[str], kind: type[BaseModel] | None = None) -> list[FieldProblem]:
+    """Pydantic's findings as ours; with ``kind`` those below its fields by their paths: ``versions.0.start``."""
     found: list[FieldProblem] = []
     for error in invalid.errors():
-        field = ".".join(map(str, error["loc"]))
+        names, model = (error["loc"], None) if kind is None else path_of(kind, error["loc"])
+        field = ".".join(map(str, names))
         detail = error["msg"].removeprefix("Value error, ")
         if error["type"] == "extra_forbidden":
-            ours = ", ".join(name for name in known if name not in ("version", "changed_at"))
+            fields = known if model is None else model.model_fields
+            ours = ", ".join(name for name in fields if name not in ("version", "changed_at"))
             detail = f"is not known; fields are {ours}"
+        elif error["type"] == "union_tag_not_found":
+            detail = f"needs {error['ctx']['discriminator']}"
+        elif error["type"] == "union_tag_invalid":
+            detail = f"is {error['ctx']['tag']!r}; choose one of {error['ctx']['expected_tags']}"
+            field += f".{error['ctx']['discriminator']}".replace("'", "")
         elif error["type"] == "missing":
             detail = "is missing"
         elif error["type"] == "too_short" and any(other.field.startswith(field + ".") for other in found):
             continue  # it is short of what was refused
         elif error["type"] == "string_pattern_mismatch":
             detail = PATTERNS.get(error["ctx"]["pattern"], detail)
+        elif error["type"] == "timezone_aware" or error["type"].startswith("datetime_"):
+            detail = "must be a time with its zone, such as 2026-12-01T00:00:00Z"
         elif error["type"] == "enum":
             detail = f"is {error['input']!r}; choose one of {error['ctx']['expected'].replace(' or ', ', ')}"
         found.append(FieldProblem(field, detail))
@@ -122,11 +132,13 @@ def problems_of(invalid: _Invalid, known: Iterable[str]) -> list[FieldProblem]:
 
 ID_PATTERN: Final = r"^[A-Za-z0-9_.-]+$"
 CURRENCY_PATTERN: Final = r"^[A-Z]{3}$"
+STRIPE_CUSTOMER_PATTERN: Final = r"^(cus_[A-Za-z0-9]+)?$"
 SECRET_PATTERN: Final = r"^whsec_[A-Za-z0-9+/]{32,88}={0,2}$"
 
 PATTERNS: Final = {
     ID_PATTERN: "letters, digits and _ . - only",
     CURRENCY_PATTERN: "must be a currency of ISO 4217 in capitals, such as EUR or USD",
+    STRIPE_CUSTOMER_PATTERN: "must be the id of a customer at Stripe, cus_ and letters or digits, or empty",
     SECRET_PATTERN: "must be whsec_ and base64 of 24 to 64 bytes; leave it out and one is made",
 }
 

@@ -13,7 +13,7 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import Annotated, ClassVar, Final, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from meterline_schemas.catalog.entry import CURRENCY_PATTERN, ID_PATTERN, Amount, AnyCase, Entry, Label
 from meterline_schemas.catalog.price import Money, Price
@@ -23,6 +23,19 @@ from meterline_schemas.periods import Period
 _MOST: Final = 200
 PlanId = Annotated[str, Field(min_length=1, max_length=64, pattern=ID_PATTERN)]
 _PERIODS: Final = (Period.DAILY, Period.MONTHLY, Period.BILLING)
+_YEARS: Final = range(1971, 2200)
+
+
+def _whole_second(start: datetime) -> datetime:
+    """In UTC. A fraction of a second would be a fraction of a fee that nobody can check."""
+    if start.microsecond:
+        raise ValueError("must be a whole second, such as 2026-12-01T00:00:00Z")
+    if start.year not in _YEARS:
+        raise ValueError(f"must lie in the years {_YEARS[0]} to {_YEARS[-1]}")
+    return start.astimezone(UTC)
+
+
+Start = Annotated[AwareDatetime, AfterValidator(_whole_second)]
 
 
 class Measure(StrEnum):
@@ -62,7 +75,7 @@ class PlanVersion(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    start: AwareDatetime | None = None
+    start: Start | None = None
     base_fee: Money = Decimal(0)
     charges: Annotated[tuple[Charge, ...], Field(max_length=_MOST)] = ()
 
@@ -112,6 +125,10 @@ class Plan(Entry):
     def identity(self) -> str:
         return self.id
 
+    def begun(self, now: datetime) -> tuple[PlanVersion, ...]:
+        """The versions that hold, or held before: the first, and those whose start has passed."""
+        return tuple(version for version in self.versions if version.start is None or version.start <= now)
+
     def at(self, instant: datetime) -> PlanVersion:
         """The version that holds at an instant."""
         starts = [version.start for version in self.versions[1:] if version.start is not None]
@@ -123,13 +140,8 @@ class Span(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    start: AwareDatetime
+    start: Start
     plan: PlanId | None
-
-    @field_validator("start")
-    @classmethod
-    def _in_utc(cls, start: datetime) -> datetime:
-        return start.astimezone(UTC)
 
 
 class TenantPlan(Entry):
@@ -156,9 +168,13 @@ class TenantPlan(Entry):
         found = bisect_right([span.start for span in self.spans], instant)
         return self.spans[found - 1].plan if found else None
 
+    def before(self, instant: datetime) -> tuple[Span, ...]:
+        """The spans that say which plan it was on before an instant."""
+        return tuple(span for span in self.spans if span.start < instant)
+
     def changed(self, start: datetime, plan: str | None) -> tuple[Span, ...]:
         """The spans with another plan from ``start`` on, in the place of whatever was to follow then."""
-        kept = [span for span in self.spans if span.start < start]
+        kept = self.before(start)
         if (kept[-1].plan if kept else None) == plan:
-            return tuple(kept)
+            return kept
         return (*kept, Span(start=start, plan=plan))

@@ -38,3 +38,11 @@ GRANT ${on_cluster} SELECT ON ${database}.quotas TO ${analyst_user};
 GRANT ${on_cluster} SELECT ON ${database}.thresholds TO ${analyst_user};
 
 GRANT ${on_cluster} SELECT ON ${database}.tenants TO ${analyst_user};
+
+GRANT ${on_cluster} SELECT ON ${database}.plans TO ${analyst_user};
+
+GRANT ${on_cluster} SELECT ON ${database}.tenant_plans TO ${analyst_user};
+
+GRANT ${on_cluster} SELECT ON ${database}.invoices TO ${analyst_user};
+
+GRANT ${on_cluster} SELECT ON ${database}.invoice_lines TO ${analyst_user};

@@ -18,6 +18,7 @@ from tests.api.process import ApiProcess
 from tests.services.clickhouse import ClickHouseServer, execute
 from tests.services.kafka import create_topics
 from tests.support.cluster import producer
+from tests.support.late import insert_events
 from tests.support.streams import wait_until
 
 
@@ -29,7 +30,7 @@ def database(clickhouse_server: ClickHouseServer) -> Iterator[ClickHouseSettings
     edge = ClickHouse(settings, settings.database)
     for _time in range(2):
         edge.insert("usage_totals", b"\n".join(totals(LINES)))
-        edge.insert("usage_events_raw", b"\n".join(line.written() for line in LINES))
+        insert_events(edge, b"\n".join(line.written() for line in LINES))
     edge.insert("rejected_events", b"\n".join(reject(line) for line in LINES[:50]))
     edge.close()
     execute(settings, many(settings.database))

@@ -13,6 +13,7 @@ from meterline_schemas.settings import ClickHouseSettings
 from meterline_sinks.clickhouse import ClickHouse
 from tests.api.exports.lines import END, START, Line, instant, lines
 from tests.api.process import ApiProcess
+from tests.support.late import insert_events
 
 LINES: Final = lines()
 RANGE: Final[dict[str, Any]] = {"from": instant(START), "to": instant(END)}
@@ -56,5 +57,5 @@ def spare(start: datetime, number: int, *, offset: int, id: str = "") -> Line:
 
 def insert(settings: ClickHouseSettings, found: list[Line]) -> None:
     edge = ClickHouse(settings, settings.database)
-    edge.insert("usage_events_raw", b"\n".join(line.written() for line in found))
+    insert_events(edge, b"\n".join(line.written() for line in found))
     edge.close()

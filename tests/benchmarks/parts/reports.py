@@ -168,7 +168,7 @@ def compare(installation: Installation, api: Running, question: Question) -> int
 
 
 def fill(installation: Installation, rows: int, first: datetime, span: int) -> None:
-    """Raw events and the totals of those that are not late, as the sink leaves them."""
+    """Raw events, and totals of those on time and of the late ones apart, as the sink leaves them."""
     names = ", ".join(f"'{name}'" for name in NAMES)
     start = int(first.timestamp()) * 1000
     for begin in range(0, rows, _CHUNK):
@@ -185,13 +185,17 @@ def fill(installation: Installation, rows: int, first: datetime, span: int) -> N
             f"FROM numbers({begin}, {min(_CHUNK, rows - begin)}) "
             "SETTINGS max_insert_threads = 2, max_partitions_per_insert_block = 1000"
         )
-    installation.query(
-        "INSERT INTO {db}.usage_totals (tenant_id, metric, hour, kafka_partition, version, count, sum, min, max, last, "
-        "last_timestamp, last_id) SELECT tenant_id, metric, toStartOfHour(timestamp) AS hour, 0, 1, count(), "
-        "sum(toDecimal256(quantity, 9)), min(quantity), max(quantity), argMax(quantity, (timestamp, id)), "
-        "max(timestamp), argMax(id, (timestamp, id)) FROM {db}.usage_events_raw WHERE late = 0 "
-        "GROUP BY tenant_id, metric, hour SETTINGS max_partitions_per_insert_block = 1000"
-    )
+    for late, table, place, values in (
+        (0, "usage_totals", "kafka_partition, version, ", "0, 1, "),
+        (1, "usage_late_totals", "", ""),
+    ):
+        installation.query(
+            f"INSERT INTO {{db}}.{table} (tenant_id, metric, hour, {place}count, sum, min, max, last, last_timestamp, "
+            f"last_id) SELECT tenant_id, metric, toStartOfHour(timestamp) AS hour, {values}count(), "
+            "sum(toDecimal256(quantity, 9)), min(quantity), max(quantity), argMax(quantity, (timestamp, id)), "
+            f"max(timestamp), argMax(id, (timestamp, id)) FROM {{db}}.usage_events_raw WHERE late = {late} "
+            "GROUP BY tenant_id, metric, hour SETTINGS max_partitions_per_insert_block = 1000"
+        )
 
 
 def text(instant: datetime) -> str:

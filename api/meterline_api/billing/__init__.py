@@ -1,0 +1,1 @@
+"""Billing: what usage costs, invoices of it, and what payment providers are told."""

@@ -1,0 +1,1 @@
+"""Invoices: drafts of what is open, documents of what is closed."""

@@ -1,0 +1,77 @@
+"""Which periods of a tenant have ended and are not closed yet. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Final, NamedTuple
+
+from meterline_api.billing.pricing.errors import UnknownPlanError
+from meterline_api.billing.pricing.segments import Segment, segments
+from meterline_schemas.catalog import Plan, Tenant, TenantPlan
+from meterline_schemas.periods import Calendar, Period
+
+_MOST: Final = 20_000  # periods of a tenant at once: days of half a century
+
+
+class Due(NamedTuple):
+    """A period ``[start, end)`` of a tenant, and its segments, none where it was on no plan.
+
+    ``until`` is up to where the tenant is closed with it: the end or, where the tenant changed to a plan that is
+    invoiced by other periods, where that began.
+    """
+
+    tenant: Tenant
+    start: datetime
+    end: datetime
+    until: datetime
+    segments: tuple[Segment, ...]
+
+
+def calendar(tenant: Tenant, period: Period) -> Calendar:
+    """What a tenant is invoiced by: days and months of its own time zone."""
+    return Calendar(period, tenant.time_zone, tenant.billing_anchor)
+
+
+def ended(
+    tenant: Tenant, on: TenantPlan, plans: Mapping[str, Plan], since: datetime | None, now: datetime
+) -> Iterator[Due]:
+    """Periods after ``since`` (None: from the tenant's first plan on) that ended by ``now``, in their order.
+
+    Raises:
+        UnknownPlanError: the tenant is on a plan that is not in ``plans``.
+    """
+    at = since if since is not None else next((span.start for span in on.spans if span.plan is not None), None)
+    for _ in range(_MOST):
+        if at is None or at >= now:
+            return
+        name = on.at(at)
+        if name is None:
+            at = next((span.start for span in on.spans if span.start > at and span.plan is not None), None)
+            continue
+        due = period_at(tenant, on, plans, at)
+        if due is None or due.end > now:
+            return
+        yield due
+        at = due.until
+
+
+def period_at(tenant: Tenant, on: TenantPlan, plans: Mapping[str, Plan], at: datetime) -> Due | None:
+    """The period that an instant lies in, whether or not it has ended; None where the tenant is on no plan then.
+
+    Raises:
+        UnknownPlanError: the tenant is on a plan that is not in ``plans``.
+    """
+    name = on.at(at)
+    if name is None:
+        return None
+    if name not in plans:
+        raise UnknownPlanError(tenant.id, name)
+    period = plans[name].period
+    start, end = calendar(tenant, period).bounds(at)
+    other = (
+        span.start
+        for span in on.spans
+        if at < span.start < end and span.plan is not None and span.plan in plans and plans[span.plan].period != period
+    )
+    return Due(tenant, start, end, next(other, end), segments(on, plans, start, end, period))

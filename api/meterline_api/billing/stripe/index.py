@@ -1,0 +1,210 @@
+"""The newest push of each customer, meter and day, as billing.pushes has them, in SQLite: memory stays flat.
+
+A copy, never more: where it is missing, or is of another topic, it is made anew from the topic. Several processes may
+share a file: a record never takes the place of one that lies behind it in the topic.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import date, datetime
+from typing import Final
+
+import msgspec
+
+from meterline_api.billing.stripe.errors import LedgerError
+from meterline_api.billing.stripe.plan import Key
+from meterline_schemas.billing.push import Push, PushState, read_push
+from meterline_schemas.kafka_log import Record
+
+_VERSION: Final = 1
+_TABLES: Final = """
+CREATE TABLE IF NOT EXISTS mark (one INTEGER PRIMARY KEY CHECK (one = 1), topic TEXT, next INTEGER, last BLOB);
+CREATE TABLE IF NOT EXISTS push (
+    customer TEXT, meter TEXT, day TEXT, tenant_id TEXT, metric TEXT, revision INTEGER, value INTEGER, state TEXT,
+    at TEXT, detail TEXT, request_id TEXT, lies INTEGER, PRIMARY KEY (customer, meter, day)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS by_tenant ON push (tenant_id, metric, day, customer, meter);
+CREATE INDEX IF NOT EXISTS unsettled
+    ON push (state, tenant_id, metric, day, customer, meter) WHERE state != 'delivered';
+CREATE TEMP TABLE wanted (tenant_id TEXT, metric TEXT, day TEXT, PRIMARY KEY (tenant_id, metric, day)) WITHOUT ROWID;
+"""
+_COLUMNS: Final = "customer, meter, day, revision, value, tenant_id, metric, state, at, detail, request_id"
+_PUT: Final = f"""
+INSERT INTO push ({_COLUMNS}, lies) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (customer, meter, day) DO UPDATE SET
+    revision = excluded.revision, value = excluded.value, tenant_id = excluded.tenant_id, metric = excluded.metric,
+    state = excluded.state, at = excluded.at, detail = excluded.detail, request_id = excluded.request_id,
+    lies = excluded.lies
+WHERE excluded.lies > push.lies
+"""
+_ORDER: Final = "ORDER BY p.tenant_id, p.metric, p.day, p.customer, p.meter"
+_Row = tuple[str, str, str, int, int, str, str, str, str, str, str]
+
+
+class Index:
+    """``path``: a file, or ``:memory:``. ``topic`` is the full name of the topic that it is a copy of.
+
+    To be used by one thread at a time.
+    """
+
+    def __init__(self, path: str, topic: str) -> None:
+        self._db = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = NORMAL")
+        if self._db.execute("PRAGMA user_version").fetchone()[0] not in (0, _VERSION):
+            self._db.executescript("DROP TABLE IF EXISTS push; DROP TABLE IF EXISTS mark;")
+        self._db.execute(f"PRAGMA user_version = {_VERSION}")
+        self._db.executescript(_TABLES)
+        self._topic = topic
+        if self._db.execute("SELECT topic FROM mark").fetchone() not in ((topic,), None):
+            self.clear()
+
+    @property
+    def position(self) -> int | None:
+        """The offset after the last record that it has; None: it has none."""
+        found = self._db.execute("SELECT next FROM mark").fetchone()
+        return None if found is None else int(found[0])
+
+    def agrees(self, record: Record) -> bool:
+        """Whether a record, if it lies at the last offset that is known, is the one that is known to lie there."""
+        found = self._db.execute("SELECT next, last FROM mark").fetchone()
+        return found is None or record.offset != found[0] - 1 or found[1] == _print_of(record)
+
+    def clear(self) -> None:
+        self._db.executescript("DELETE FROM push; DELETE FROM mark;")
+
+    def take(self, records: Sequence[Record]) -> None:
+        """Records in the order of the topic.
+
+        Raises:
+            LedgerError: one cannot be read; none is taken.
+        """
+        rows, gone = dict[bytes, tuple[object, ...]](), list[bytes]()
+        for record in records:
+            if record.value is None:
+                rows.pop(record.key or b"", None)
+                gone.append(record.key or b"")
+                continue
+            try:
+                push = read_push(record.value)
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                raise LedgerError(record.offset, str(error)) from None
+            rows[push.key] = (*_row(push), record.offset)
+        if not records:
+            return
+        last = records[-1]
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            for key in gone:
+                self._db.execute(
+                    "DELETE FROM push WHERE customer || '/' || meter || '/' || day = ? AND lies < ?",
+                    (key.decode(errors="replace"), last.offset),
+                )
+            self._db.executemany(_PUT, rows.values())
+            self._db.execute(
+                "INSERT INTO mark VALUES (1, ?, ?, ?) ON CONFLICT (one) DO UPDATE SET "
+                "topic = excluded.topic, next = excluded.next, last = excluded.last WHERE excluded.next > mark.next",
+                (self._topic, last.offset + 1, _print_of(last)),
+            )
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    def find(self, push: Push) -> Push | None:
+        """The newest push of the same customer, meter and day."""
+        found = self._db.execute(
+            f"SELECT {_COLUMNS} FROM push WHERE customer = ? AND meter = ? AND day = ?",
+            (push.customer, push.meter, push.day.isoformat()),
+        ).fetchone()
+        return None if found is None else _push(found)
+
+    def of(self, keys: Iterable[Key]) -> list[Push]:
+        """The pushes of some tenants' days, in the order of tenant, metric and day."""
+        self._db.execute("BEGIN")
+        try:
+            self._db.execute("DELETE FROM wanted")
+            self._db.executemany(
+                "INSERT OR IGNORE INTO wanted VALUES (?, ?, ?)",
+                ((tenant, metric, day.isoformat()) for tenant, metric, day in keys),
+            )
+            found = self._db.execute(
+                f"SELECT p.{_COLUMNS.replace(', ', ', p.')} FROM wanted CROSS JOIN push AS p "
+                "USING (tenant_id, metric, day) "
+                "ORDER BY wanted.tenant_id, wanted.metric, wanted.day, p.customer, p.meter"
+            ).fetchall()
+        finally:
+            self._db.execute("COMMIT")
+        return [_push(row) for row in found]
+
+    def unsettled(self, state: PushState, after: Push | None = None, limit: int = 1000) -> list[Push]:
+        """Pushes without a good outcome, in the order of tenant, metric and day, from behind ``after`` on."""
+        found = self._db.execute(
+            f"SELECT {_COLUMNS} FROM push AS p WHERE state = ? AND state != 'delivered' "
+            f"AND (tenant_id, metric, day, customer, meter) > (?, ?, ?, ?, ?) {_ORDER} LIMIT ?",
+            (state, *_place(after), limit),
+        ).fetchall()
+        return [_push(row) for row in found]
+
+    def since(self, day: date) -> Iterator[Push]:
+        """All of a day and later ones, in the order of tenant, metric and day."""
+        last: Push | None = None
+        while True:
+            found = self._db.execute(
+                f"SELECT {_COLUMNS} FROM push AS p WHERE day >= ? "
+                f"AND (tenant_id, metric, day, customer, meter) > (?, ?, ?, ?, ?) {_ORDER} LIMIT 2000",
+                (day.isoformat(), *_place(last)),
+            ).fetchall()
+            for row in found:
+                yield (last := _push(row))
+            if not found:
+                return
+
+    def close(self) -> None:
+        self._db.close()
+
+
+def _place(push: Push | None) -> tuple[str, ...]:
+    if push is None:
+        return ("",) * 5
+    return push.tenant_id, push.metric, push.day.isoformat(), push.customer, push.meter
+
+
+def _row(push: Push) -> _Row:
+    return (
+        push.customer,
+        push.meter,
+        push.day.isoformat(),
+        push.revision,
+        push.value,
+        push.tenant_id,
+        push.metric,
+        push.state.value,
+        push.at.isoformat(),
+        push.detail,
+        push.request_id,
+    )
+
+
+def _push(row: _Row) -> Push:
+    customer, meter, day, revision, value, tenant_id, metric, state, at, detail, request_id = row
+    return Push(
+        customer=customer,
+        meter=meter,
+        day=date.fromisoformat(day),
+        revision=revision,
+        value=value,
+        tenant_id=tenant_id,
+        metric=metric,
+        state=PushState(state),
+        at=datetime.fromisoformat(at),
+        detail=detail,
+        request_id=request_id,
+    )
+
+
+def _print_of(record: Record) -> bytes:
+    return hashlib.sha256((record.key or b"") + b"\0" + (record.value or b"")).digest()

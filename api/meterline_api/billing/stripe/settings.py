@@ -1,0 +1,47 @@
+"""Settings of Stripe: ``METERLINE_STRIPE_*``. Without a key nothing is pushed."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from meterline_schemas.settings import PREFIX
+
+
+class StripeSettings(BaseSettings):
+    """How Stripe is reached, and how fast. Times are in seconds."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX + "STRIPE_", extra="ignore", frozen=True, hide_input_in_errors=True
+    )
+
+    key: Annotated[SecretStr, Field(description="secret or restricted key (sk_…, rk_…)")] = SecretStr("")
+    url: Annotated[str, Field(pattern=r"^https?://[^/\s]+$", description="of Stripe's API, or of a stand-in")] = (
+        "https://api.stripe.com"
+    )
+    timeout: Annotated[float, Field(gt=0, le=80, description="a call is given up after, and tried again")] = 20
+    rate: Annotated[
+        float, Field(gt=0, le=1000, description="calls a second: a sandbox takes 25, live 1000 meter events")
+    ] = 25
+    in_flight: Annotated[int, Field(ge=1, le=256, description="calls at once, one per customer and meter")] = 8
+    attempts: Annotated[int, Field(ge=1, le=20, description="of a call, before it is left to the next run")] = 6
+    longest_wait: Annotated[float, Field(ge=0, le=60, description="between two attempts")] = 20
+    batch: Annotated[int, Field(ge=1, le=5000, description="pushes that are written and called together")] = 500
+    ledger: Annotated[
+        Path | None, Field(description="a file that keeps what was read of billing.pushes; none: in memory")
+    ] = None
+    propagation: Annotated[
+        timedelta, Field(ge=timedelta(0), description="after which Stripe's summaries have what it took")
+    ] = timedelta(minutes=30)
+    stale_after: Annotated[
+        timedelta, Field(gt=timedelta(0), le=timedelta(hours=12), description="no call on what was read earlier")
+    ] = timedelta(hours=1)
+    crash: Annotated[str, Field(description="dies at a step, for tests")] = ""
+
+    @property
+    def configured(self) -> bool:
+        return bool(self.key.get_secret_value())
