@@ -153,6 +153,7 @@ def create_app(
         description="Usage events in, exact usage out. Every event that was answered with `accepted` counts once.",
         version="1",
         lifespan=lifespan,
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # looked for at each request; /metrics has ours
         responses={500: {"model": ProblemModel, "description": "The server failed."}},
         docs_url="/docs",
         redoc_url=None,

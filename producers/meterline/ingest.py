@@ -37,21 +37,23 @@ class _Batch:
 class Ingest:
     """Sends lines and says of each whether Kafka acknowledged it. For one event loop, which makes it.
 
-    Requests that come within ``linger`` seconds share records. ``timeout``: after so many seconds without an answer
-    from Kafka an outcome is unknown. ``partitions`` is 0 until Kafka has been reached.
+    What comes while Kafka has not answered for what was sent before shares records, for ``linger`` seconds at most:
+    alone a request is sent at once, and the more there are the fewer records each makes. ``timeout``: after so many
+    seconds without an answer from Kafka an outcome is unknown. ``partitions`` is 0 until Kafka has been reached.
 
     Raises:
         ConfigurationError: librdkafka does not take ``client``.
     """
 
-    def __init__(self, client: Mapping[str, Any], topic: str, *, timeout: float = 10.0, linger: float = 0.002) -> None:
+    def __init__(self, client: Mapping[str, Any], topic: str, *, timeout: float = 10.0, linger: float = 0.01) -> None:
         self._topic = topic
         self._timeout = timeout
         self._linger = linger
         self._client = {**client, "message.timeout.ms": int(timeout * 1000)}
         self._loop = asyncio.get_running_loop()
         self._open: dict[int, _Batch] = {}
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._under_way = 0  # records without an answer
         self._fatal = ""
         self._stopping = False
         self._producer = self._connect()
@@ -73,7 +75,10 @@ class Ingest:
             raise UnavailableError(self.trouble)
         futures = [self._add(line) for line in lines]
         if self._timer is None and self._open:
-            self._timer = self._loop.call_later(self._linger, self._send_open)
+            if self._under_way:
+                self._timer = self._loop.call_later(self._linger, self._send_open)
+            else:
+                self._timer = self._loop.call_soon(self._send_open)
         waiting = set(futures)
         # wait() and not gather(): a request that is cancelled must not cancel what others wait for
         await asyncio.wait(waiting, timeout=self._timeout + _MARGIN)
@@ -129,12 +134,14 @@ class Ingest:
         except KafkaException as error:
             self.trouble = str(error.args[0])
             batch.future.set_result(None)
+        else:
+            self._under_way += 1
 
     def _on_delivery(self, future: asyncio.Future[_Place | None], error: KafkaError | None, message: Message) -> None:
         self.trouble = "" if error is None else f"Kafka did not acknowledge in time: {error.str()}"
         place = None if error is not None else (message.partition(), message.offset() + 1)
         with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits any more
-            self._loop.call_soon_threadsafe(_resolve, future, place)
+            self._loop.call_soon_threadsafe(self._resolve, future, place)
 
     def _on_fatal(self, text: str) -> None:
         self._fatal = text
@@ -157,7 +164,9 @@ class Ingest:
         except UnavailableError as error:
             self.trouble = str(error)
 
-
-def _resolve(future: asyncio.Future[_Place | None], place: _Place | None) -> None:
-    if not future.done():
-        future.set_result(place)
+    def _resolve(self, future: asyncio.Future[_Place | None], place: _Place | None) -> None:
+        self._under_way -= 1
+        if not future.done():
+            future.set_result(place)
+        if not self._under_way and self._open:
+            self._send_open()

@@ -11,10 +11,11 @@ import msgspec
 import pytest
 
 from meterline_api.catalog import Catalog
+from meterline_api.door import Barrier
 from meterline_api.quotas.check import QuotaStatus
 from meterline_api.quotas.counters import Counters
 from meterline_api.quotas.desk import Desk
-from meterline_schemas.catalog import Entry, Metric, Quota, Threshold
+from meterline_schemas.catalog import Action, Entry, Metric, Quota, Threshold
 from meterline_schemas.counter import SURELY_KNOWN
 from meterline_schemas.errors import UnavailableError
 from meterline_schemas.kafka_tail import Followed
@@ -97,12 +98,25 @@ def test_where_clickhouse_is_away_memory_answers_and_it_is_left_alone_for_a_whil
     assert tables.asked == 1
 
 
+def barrier_of(asking: Desk) -> Barrier:
+    barrier = asking.barrier(NOW)
+    assert barrier is not None
+    return barrier
+
+
+def test_where_no_threshold_blocks_there_is_no_barrier_until_one_does() -> None:
+    alerts = Threshold.model_validate({"id": "tell", "metric": "orders", "amount": "10"})
+    assert desk(Tables(), alerts).barrier(NOW) is None
+    asking = desk(Tables(), alerts, alerts.model_copy(update={"id": "stop", "action": Action.BLOCK}))
+    assert asking.barrier(NOW) is not None
+
+
 def test_the_barrier_never_waits_for_clickhouse() -> None:
     tables = Tables()
     stop = Threshold.model_validate({"id": "stop", "metric": "orders", "action": "block", "changed_at": NOW})
     asking = desk(tables, for_all(NOW), stop)
-    assert asking.barrier(NOW)("acme", "orders", "", NOW) == ""
-    assert asking.barrier(NOW)("acme", "never defined", "", NOW) == ""
+    assert barrier_of(asking)("acme", "orders", "", NOW) == ""
+    assert barrier_of(asking)("acme", "never defined", "", NOW) == ""
     assert tables.asked == 0
 
 
@@ -111,7 +125,7 @@ def test_only_events_of_the_period_that_is_used_up_are_refused() -> None:
     used_up = counter("acme", PARTITIONS, start=START, end=END, count=1, sum="11")
     counters.apply(used_up.kafka_partition, used_up.key.record_key(), msgspec.json.encode(used_up))
     stop = Threshold.model_validate({"id": "stop", "metric": "orders", "action": "block", "amount": "10"})
-    barrier = desk(Tables(), stop, counters=counters).barrier(NOW)
+    barrier = barrier_of(desk(Tables(), stop, counters=counters))
     moment = timedelta(milliseconds=1)
     told = [barrier("acme", "orders", "", at) != "" for at in (START - moment, START, NOW, END - moment, END)]
     assert told == [False, True, True, True, False]
@@ -122,5 +136,5 @@ def test_what_never_begins_anew_refuses_events_of_all_times() -> None:
     used_up = counter("acme", PARTITIONS, start=FIRST, end=LAST, calendar="never", count=1, sum="11")
     counters.apply(used_up.kafka_partition, used_up.key.record_key(), msgspec.json.encode(used_up))
     stop = {"id": "stop", "metric": "orders", "action": "block", "amount": "10", "period": "never"}
-    barrier = desk(Tables(), Threshold.model_validate(stop), counters=counters).barrier(NOW)
+    barrier = barrier_of(desk(Tables(), Threshold.model_validate(stop), counters=counters))
     assert barrier("acme", "orders", "", NOW - timedelta(days=900))

@@ -35,16 +35,21 @@ def needs(right: Right | None) -> Any:
     async def guard(
         request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
     ) -> None:
-        if getattr(request.state, "caller", None) is None:  # else the guard of its router has let it in
-            await _let_in(request, credentials.credentials if credentials is not None else "")
-        if right is not None:
-            require(request, right)
+        await let_in(request, credentials.credentials if credentials is not None else "", right)
 
     _RIGHTS[guard] = right
     return Depends(guard)
 
 
-async def _let_in(request: Request, token: str) -> None:
+async def let_in(request: Request, token: str, right: Right | None) -> None:
+    """What a guard does with the token that a request came with. Raises as ``needs`` says."""
+    if getattr(request.state, "caller", None) is None:  # else another guard has let it in
+        await _identify(request, token)
+    if right is not None:
+        require(request, right)
+
+
+async def _identify(request: Request, token: str) -> None:
     """Find out who calls, and count the request: once, however many rights its route needs."""
     principal: Principal | None = await request.app.state.access.principal(token)
     if principal is None:

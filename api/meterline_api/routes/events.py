@@ -11,6 +11,7 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 
 from meterline_api import examples, metrics
+from meterline_api.access.direct import DirectRoute
 from meterline_api.access.guard import caller, needs
 from meterline_api.access.principal import Right
 from meterline_api.answers import Accepted, EventStatus, statuses
@@ -32,7 +33,7 @@ from meterline_api.submissions import (
 from meterline_schemas.errors import MeterlineError
 from meterline_schemas.reading import InvalidLine
 
-router = APIRouter(dependencies=[needs(Right.WRITE_EVENTS)])
+router = APIRouter(route_class=DirectRoute, dependencies=[needs(Right.WRITE_EVENTS)])
 
 _encode: Final = msgspec.json.Encoder().encode
 _JSON: Final = "application/json"

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from meterline_api.usage.statement import EVENTS, TOTALS, Source
+from meterline_schemas.catalog import Aggregation
 
 SHOWN: Final = 100  # differences that are told one by one
 
@@ -56,8 +57,9 @@ def build(start: datetime, end: datetime, metric: str | None, tenant_id: str | N
             parameters[name] = value
 
     def side(number: int, source: Source) -> str:
+        numbers = source.numbers(frozenset(Aggregation))
         return (
-            f"SELECT u.tenant_id AS tenant_id, u.metric AS metric, {number} AS side, {source.numbers} "
+            f"SELECT u.tenant_id AS tenant_id, u.metric AS metric, {number} AS side, {numbers} "
             f"FROM {source.table} AS u WHERE {source.time} >= toDateTime({{start:UInt32}}, 'UTC') "
             f"AND {source.time} < toDateTime({{end:UInt32}}, 'UTC'){where} GROUP BY u.tenant_id, u.metric"
         )

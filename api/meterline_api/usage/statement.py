@@ -6,7 +6,7 @@ from them, from the events (``queries_events``). No number of a window is made o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
@@ -18,31 +18,53 @@ from meterline_api.usage.ranking import ranked
 from meterline_api.usage.stretches import Stretch
 from meterline_schemas.catalog import Aggregation, Book, Metric
 
+_NOT_NEEDED: Final = "''"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _NO_TENANTS: Final = Book()
 
 
 class Source(NamedTuple):
-    """Where count, sum, min, max and last come from: a table as ``u``, its column of time, and how they are folded."""
+    """Where count, sum, min, max and last come from: a table as ``u``, its column of time, and how they are folded.
+
+    ``sometimes``, by the name in the statement, are folded where a metric's number is that: a last one, which is found
+    by timestamp and id, costs as much as all others.
+    """
 
     table: str
     time: str
-    numbers: str
+    always: str
+    sometimes: Mapping[str, tuple[Aggregation, str]]
+
+    def numbers(self, wanted: Collection[Aggregation]) -> str:
+        """The columns that ``wanted`` need; the others are empty."""
+        folds = (
+            f"{f'toString({fold})' if aggregation in wanted else _NOT_NEEDED} AS {name}"
+            for name, (aggregation, fold) in self.sometimes.items()
+        )
+        return ", ".join([self.always, *folds])
 
 
 # totals answer at once whatever the number of events; what they do not keep apart is computed from the events
 TOTALS: Final = Source(
     "usage_parts",
     "u.hour",
-    "sum(u.count) AS events, toString(sum(u.sum)) AS total, toString(min(u.min)) AS least, "
-    "toString(max(u.max)) AS greatest, toString(argMax(u.last, (u.last_timestamp, u.last_id))) AS final",
+    "sum(u.count) AS events, toString(sum(u.sum)) AS total",
+    {
+        "least": (Aggregation.MIN, "min(u.min)"),
+        "greatest": (Aggregation.MAX, "max(u.max)"),
+        "final": (Aggregation.LAST, "argMax(u.last, (u.last_timestamp, u.last_id))"),
+    },
 )
 EVENTS: Final = Source(
     "usage_events",
     "u.timestamp",
-    "count() AS events, toString(sum(toDecimal256(u.quantity, 9))) AS total, toString(min(u.quantity)) AS least, "
-    "toString(max(u.quantity)) AS greatest, toString(argMax(u.quantity, (u.timestamp, u.id))) AS final",
+    "count() AS events, toString(sum(toDecimal256(u.quantity, 9))) AS total",
+    {
+        "least": (Aggregation.MIN, "min(u.quantity)"),
+        "greatest": (Aggregation.MAX, "max(u.quantity)"),
+        "final": (Aggregation.LAST, "argMax(u.quantity, (u.timestamp, u.id))"),
+    },
 )
 _NUMBERS: Final = ("events", "total", "least", "greatest", "final", "computed")
 _BEFORE: Final = tuple(f"{name}_before" for name in _NUMBERS)
@@ -148,7 +170,8 @@ def _branches(query: UsageQuery, rows: Rows, metrics: Mapping[str, Metric], unti
     if gauges := wanted[Aggregation.TIME_WEIGHTED]:
         found.append(time_weighted(rows, gauges, until))
     if not found or asked is None or asked - set(others):
-        found.append(_folded(query, rows, [key for key in others if asked is None or key in asked]))
+        folded = {one.aggregation for one in metrics.values() if asked is None or one.key in asked}
+        found.append(_folded(query, rows, [key for key in others if asked is None or key in asked], folded))
     return found
 
 
@@ -166,9 +189,10 @@ def _by_kind(metrics: Mapping[str, Metric]) -> dict[Aggregation, list[Metric]]:
     return found
 
 
-def _folded(query: UsageQuery, rows: Rows, others: list[str]) -> Branch:
-    """Count, sum, min, max and last of every metric but ``others``."""
-    table, time, numbers = EVENTS if query.of_events or not rows.stretch.cut.on_hours else TOTALS
+def _folded(query: UsageQuery, rows: Rows, others: list[str], wanted: Collection[Aggregation]) -> Branch:
+    """Count and sum of every metric but ``others``; min, max and last where they are ``wanted``."""
+    source = EVENTS if query.of_events or not rows.stretch.cut.on_hours else TOTALS
+    table, time, numbers = source.table, source.time, source.numbers(wanted)
     but = " AND u.metric NOT IN {computed_metrics:Array(String)}" if others else ""
     sql = (
         f"SELECT {rows.stretch.window(time)} AS window_start, {rows.columns}, {numbers}, '' AS computed "
