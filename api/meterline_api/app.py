@@ -125,6 +125,7 @@ def create_app(
         app.state.invoices = Invoices(
             invoicing or InvoiceSettings(), kafka, clickhouse, catalog, watch, app.state.audit_log
         )
+        app.state.closed_until = app.state.invoices.ledger.closed_until
         app.state.billing_jobs = Jobs(billing_jobs, kafka, app.state.audit_log, functions_of(app))
         app.state.recorder.start()
         follower.start()

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeVar
 
+from meterline_api.billing.invoices.ledger import InvoiceLedger
 from meterline_deploy.cluster import Cluster
+from meterline_schemas.audit.log import AuditLog
 from meterline_schemas.catalog import Book, Entry, Metric, RefusedError, changes
 from meterline_schemas.catalog.plan_changes import ClosedUntil
 from meterline_schemas.catalog.store import Store
@@ -45,7 +48,7 @@ def read_catalog(kafka: KafkaSettings) -> Book:
         ConfigurationError: the topics were never made.
         UnavailableError: Kafka does not answer.
     """
-    return _store(kafka).read()
+    return _store(kafka)[0].read()
 
 
 def read_metrics(kafka: KafkaSettings) -> Mapping[str, Metric]:
@@ -86,16 +89,17 @@ def apply_entries(kafka: KafkaSettings, entries: Sequence[Entry], *, dry_run: bo
         ConfigurationError: the topics were never made.
         UnavailableError: Kafka does not answer.
     """
-    store = _store(kafka)
+    store, ledger = _store(kafka)
     if dry_run:
-        return plan(store.read(), entries, datetime.now(UTC))
+        return plan(store.read(), entries, datetime.now(UTC), lambda tenant_id: ledger.state().closed_until(tenant_id))
     planned: list[Change] = []
 
     def decide(book: Book) -> list[tuple[Entry, bool]]:
-        planned[:] = plan(book, entries, datetime.now(UTC))
+        planned[:] = plan(book, entries, datetime.now(UTC), ledger.closed_until)
         return [(change.after, False) for change in planned]
 
-    store.change(decide)
+    with closing(ledger):
+        store.change(decide)
     return planned
 
 
@@ -113,17 +117,22 @@ def delete_entry(kafka: KafkaSettings, kind: type[Kind], identity: str, *, has_u
         UnavailableError: Kafka does not answer.
     """
     deleted: list[Kind] = []
+    store, ledger = _store(kafka)
 
     def decide(book: Book) -> list[tuple[Entry, bool]]:
-        deleted[:] = [changes.delete(book, kind, identity, has_usage=has_usage)]
+        closed_until = ledger.closed_until
+        deleted[:] = [changes.delete(book, kind, identity, has_usage=has_usage, closed_until=closed_until)]
         return [(entry, True) for entry in deleted]
 
-    _store(kafka).change(decide)
+    with closing(ledger):
+        store.change(decide)
     return deleted[0]
 
 
-def _store(kafka: KafkaSettings) -> Store:
+def _store(kafka: KafkaSettings) -> tuple[Store, InvoiceLedger]:
+    """The catalog, to be changed, and what says up to when tenants are invoiced: both of one turn."""
     topic = kafka.topic(CONFIG)
     if topic not in Cluster(kafka).topics():
         raise ConfigurationError(f"topic {topic} does not exist on {kafka.kafka}: run `meterline setup` first")
-    return Store(kafka)
+    log = AuditLog(kafka)
+    return Store(kafka, log), InvoiceLedger(kafka, log, {})

@@ -14,7 +14,18 @@ from hypothesis import strategies as st
 from meterline_schemas.audit.chain import Break, Chain, Kind
 from meterline_schemas.audit.entry import GENESIS, HASHED, AuditEntry, Author, Draft, decode, written
 from meterline_schemas.audit.redact import CHANGED, HIDDEN, SECRET, change
-from meterline_schemas.catalog import ApiKey, Entry, Metric, Plan, Quota, Tenant, TenantPlan, Threshold, Webhook
+from meterline_schemas.catalog import (
+    ApiKey,
+    Entry,
+    Metric,
+    Plan,
+    Quota,
+    StripeMeter,
+    Tenant,
+    TenantPlan,
+    Threshold,
+    Webhook,
+)
 from meterline_schemas.catalog.book import KINDS
 
 AT = datetime(2026, 11, 21, 12, 0, 0, 120_000, UTC)
@@ -141,6 +152,7 @@ ENTRIES: list[Entry] = [
     ApiKey.model_validate({"id": "k7f3", "name": "Anna's", "role": "viewer", "tenants": ["acme"], "hash": "0" * 64}),
     Plan.model_validate({"id": "team", "currency": "EUR", "versions": [{"base_fee": "5"}]}),
     TenantPlan.model_validate({"tenant_id": "acme", "spans": [{"start": AT.replace(microsecond=0), "plan": "team"}]}),
+    StripeMeter.model_validate({"metric": "orders", "meter": "mtr_1", "event_name": "orders"}),
 ]
 NOT_TO_BE_SAID = (SECRET_TEXT, "anna", "Anna", "token-in-path", "0" * 64)
 
@@ -157,7 +169,7 @@ def test_a_change_is_told_without_secrets_and_names(entry: Entry) -> None:
     assert (made.action, gone.action) == (f"{entry.kind}.created", f"{entry.kind}.deleted")
     assert (made.before, gone.after) == (None, None)
     assert made.resource_id == entry.identity
-    assert made.tenant_id == ("" if entry.kind in ("metric", "webhook", "plan") else "acme")
+    assert made.tenant_id == ("" if entry.kind in ("metric", "webhook", "plan", "stripe_meter") else "acme")
     said = json.dumps([made.after, gone.before])
     assert not [text for text in NOT_TO_BE_SAID if text in said]
     assert made.after is not None

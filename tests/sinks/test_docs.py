@@ -37,7 +37,17 @@ PAGE = DOCS / "sql-cookbook.md"
 DICTIONARY = DOCS / "data-dictionary.md"
 STABLE = Path(__file__).parent / "stable_columns.json"
 FIRST = ["usage_hourly", "usage_daily", "usage_monthly", "usage_events", "rejected_events", "usage_freshness"]
-FIRST += ["metrics", "quotas", "thresholds", "tenants", "plans", "tenant_plans", "notifications"]
+FIRST += [
+    "metrics",
+    "quotas",
+    "thresholds",
+    "tenants",
+    "plans",
+    "tenant_plans",
+    "invoices",
+    "invoice_lines",
+    "notifications",
+]
 LINES = events(21, 1500)
 METRICS = [
     Metric(key="calls", name="Calls", unit="call"),

@@ -12,6 +12,7 @@ from meterline_schemas.catalog.metric import Metric
 from meterline_schemas.catalog.plan import Plan, TenantPlan
 from meterline_schemas.catalog.quota import Quota
 from meterline_schemas.catalog.tenant import Tenant
+from meterline_schemas.catalog.stripe_meter import StripeMeter
 from meterline_schemas.catalog.threshold import Threshold
 from meterline_schemas.catalog.webhook import Webhook
 
@@ -27,6 +28,7 @@ SECRET: Final[Mapping[str, frozenset[str]]] = {
     ApiKey.kind: frozenset({"hash", "name"}),
     Plan.kind: frozenset(),
     TenantPlan.kind: frozenset(),
+    StripeMeter.kind: frozenset(),
 }
 """By kind the fields that the log never has. Of a kind that is not listed it has none at all."""
 

@@ -56,6 +56,11 @@ class State:
     series: dict[str, int] = field(default_factory=dict)
     voided: dict[str, str] = field(default_factory=dict)  # numbers of invoices, and of their credit notes
 
+    def closed_until(self, tenant_id: str) -> datetime | None:
+        """Up to where a tenant's periods are closed; None: none is."""
+        closing = self.closings.get(tenant_id)
+        return closing.until if closing is not None else None
+
     def apply(self, key: bytes | None, value: bytes | None) -> None:
         """Take over a record. Raises ValueError where it is none of this version's."""
         text = (key or b"").decode()
@@ -100,6 +105,14 @@ class InvoiceLedger:
             for record in log.read_to_end():
                 state.apply(record.key, record.value)
         return state
+
+    def closed_until(self, tenant_id: str) -> datetime | None:
+        """As ``State.closed_until``, for who decides on a change with the turn of the same audit log taken.
+
+        Raises:
+            UnavailableError: Kafka does not answer.
+        """
+        return self._current().closed_until(tenant_id)
 
     def close_periods(
         self, periods: Sequence[Closed], drafts: Callable[[Sequence[Invoice]], Iterable[Draft]]
