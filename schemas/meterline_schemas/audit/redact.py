@@ -11,8 +11,8 @@ from meterline_schemas.catalog.entry import Entry
 from meterline_schemas.catalog.metric import Metric
 from meterline_schemas.catalog.plan import Plan, TenantPlan
 from meterline_schemas.catalog.quota import Quota
-from meterline_schemas.catalog.tenant import Tenant
 from meterline_schemas.catalog.stripe_meter import StripeMeter
+from meterline_schemas.catalog.tenant import Tenant
 from meterline_schemas.catalog.threshold import Threshold
 from meterline_schemas.catalog.webhook import Webhook
 

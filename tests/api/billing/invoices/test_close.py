@@ -259,3 +259,15 @@ def test_a_draft_is_what_the_open_period_comes_to(closed: tuple[ApiProcess, dict
         "the draft has it",
     )
     assert api.client.get("/v1/tenants/nobody/draft-invoice").status_code == 404
+
+
+def test_a_plan_changes_only_from_where_its_tenant_is_not_closed(closed: tuple[ApiProcess, dict[str, Any]]) -> None:
+    api, _run = closed
+    path = f"/v1/tenants/{DAILY[1]}/plan"
+    before = api.client.get(path).json()
+    refused = api.client.put(path, json={"plan": "order-management", "start": FIRST.isoformat()})
+    assert refused.status_code == 409, refused.text
+    assert "is invoiced until" in refused.text
+    assert api.client.get(path).json() == before
+    later = api.client.put(path, json={"plan": "order-management", "start": (TODAY + 400 * DAY).isoformat()})
+    assert later.status_code == 200, later.text
