@@ -101,7 +101,7 @@ def test_help_answers_without_loading_what_commands_need() -> None:
         ["metrics", "apply", "/no/such/file.yaml"],
         ["metrics", "list", "--format", "xml"],
         ["catalog", "apply", "--defaults", "none"],
-        ["catalog", "list", "--kind", "plan"],
+        ["catalog", "list", "--kind", "tariff"],
         ["catalog", "delete", "metrics", "a"],
         ["catalog", "delete", "metric"],
         ["setup", "--partitions", "many"],

@@ -11,10 +11,13 @@ from typing import Any
 import httpx
 import pytest
 
+from meterline_schemas.billing.invoice import DocumentKind, Invoice, Line, LineKind
+from meterline_schemas.billing.invoice import encode as encode_invoice
 from meterline_schemas.catalog import Metric, Plan, PlanVersion, Quota, Span, Tenant, TenantPlan, Threshold
 from meterline_schemas.errors import ConfigurationError
 from meterline_schemas.settings import ClickHouseSettings
 from meterline_sinks.clickhouse import ClickHouse
+from meterline_sinks.invoice_rows import invoice_row
 from meterline_sinks.migrate import keeps_users, migrate
 from meterline_sinks.rows import catalog_row, notification_row
 from meterline_sinks.tenant_analysts import Analyst, TenantAnalysts
@@ -29,6 +32,26 @@ SECRET = "tenant-2"  # nothing that speaks of it may come out
 AWKWARD = "it's \\ a `te\nnant`"
 
 Ask = Callable[..., httpx.Response]
+
+
+def invoice(tenant_id: str) -> tuple[bytes, bytes]:
+    """A record of an invoice with one line."""
+    start, end = datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC)
+    line = Line(LineKind.BASE_FEE, Decimal("9.90"), start, end, plan=f"plan-of-{tenant_id}")
+    found = Invoice(
+        number=f"INV-{tenant_id}",
+        kind=DocumentKind.INVOICE,
+        tenant_id=tenant_id,
+        tenant_name="",
+        plan=line.plan,
+        currency="EUR",
+        start=start,
+        end=end,
+        lines=(line,),
+        total=line.amount,
+        issued_at=end,
+    )
+    return found.key, encode_invoice(found)
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +85,9 @@ def filled(clickhouse_server: Any) -> Iterator[Tables]:
     ]
     for turn, entry in enumerate(entries):
         table, row = catalog_row(turn, entry.record_key, entry.encode()) or ("", b"")
+        tables.insert(table, [row])
+    for turn, one in enumerate((MINE, SECRET)):
+        table, row = invoice_row(turn, *invoice(one))
         tables.insert(table, [row])
     for turn, value in enumerate(ALERTS):
         table, row = notification_row(0, turn, value)
@@ -119,7 +145,7 @@ def test_each_view_holds_the_rows_of_the_tenant_and_no_others(filled: Tables, th
                 " ORDER BY position"
             )
         )
-        is_view = table.startswith("usage_") or table in ("metrics", "plans", "tenant_plans")
+        is_view = table.startswith(("usage_", "invoice")) or table in ("metrics", "plans", "tenant_plans")
         final = "" if is_view else "FINAL"
         expected = filled.rows(f"SELECT {columns} FROM {database}.{table} AS t {final} WHERE {condition} ORDER BY ALL")
         found = theirs.rows(f"SELECT * FROM {table} ORDER BY ALL")

@@ -27,6 +27,7 @@ from meterline_api.billing.rendering.json import as_json, body
 from meterline_api.billing.rendering.pdf import as_pdf
 from meterline_api.billing.rendering.settings import DocumentSettings
 from meterline_api.billing.rendering.words import exact
+from meterline_api.entries import model_of
 from meterline_api.problems import Code, Problem
 from meterline_api.routes.parameters import Cursor, Limit
 from meterline_api.service import Service
@@ -126,7 +127,7 @@ async def list_invoices(
 
 
 @router.get("/v1/invoices/{number}", response_class=Response, responses=_DOCUMENT, summary="Get an invoice")
-async def get_invoice(request: Request, number: Number, format: FormOf = Form.JSON) -> Response:
+async def get_closed_invoice(request: Request, number: Number, format: FormOf = Form.JSON) -> Response:
     """A document by its number: the same bytes each time, as long as no credit note takes it back."""
     return await _written(request, await _find(request, number), format)
 
@@ -139,12 +140,14 @@ async def get_invoice(request: Request, number: Number, format: FormOf = Form.JS
         201: {"description": "The credit note.", "content": {"application/json": {}}},
         404: _DOCUMENT[404],
         409: {"description": "It is void already, or is no invoice.", **_PROBLEM},
+        422: {"description": "The body is not of this form.", **_PROBLEM},
         503: _DOCUMENT[503],
     },
     summary="Take an invoice back",
 )
-async def void_invoice(request: Request, number: Number, wanted: VoidRequest) -> Response:
+async def void_invoice(request: Request, number: Number) -> Response:
     """Write a credit note over the whole invoice, which stays as it is and is void from then on."""
+    wanted = await model_of(request, VoidRequest)
     invoice = await _find(request, number)
     if invoice.kind is not DocumentKind.INVOICE:
         raise Problem(HTTPStatus.CONFLICT, Code.CONFLICT, f"{number} is a credit note; only an invoice is taken back")

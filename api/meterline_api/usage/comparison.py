@@ -60,8 +60,8 @@ def build(start: datetime, end: datetime, metric: str | None, tenant_id: str | N
         numbers = source.numbers(frozenset(Aggregation))
         return (
             f"SELECT u.tenant_id AS tenant_id, u.metric AS metric, {number} AS side, {numbers} "
-            f"FROM {source.table} AS u WHERE {source.time} >= toDateTime({{start:UInt32}}, 'UTC') "
-            f"AND {source.time} < toDateTime({{end:UInt32}}, 'UTC'){where} GROUP BY u.tenant_id, u.metric"
+            f"FROM {source.table} AS u WHERE {source.moment} >= toDateTime({{start:UInt32}}, 'UTC') "
+            f"AND {source.moment} < toDateTime({{end:UInt32}}, 'UTC'){where} GROUP BY u.tenant_id, u.metric"
         )
 
     fold = "(events, total, least, greatest, final)"

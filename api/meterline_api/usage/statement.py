@@ -32,7 +32,7 @@ class Source(NamedTuple):
     """
 
     table: str
-    time: str
+    moment: str
     always: str
     sometimes: Mapping[str, tuple[Aggregation, str]]
 
@@ -192,11 +192,11 @@ def _by_kind(metrics: Mapping[str, Metric]) -> dict[Aggregation, list[Metric]]:
 def _folded(query: UsageQuery, rows: Rows, others: list[str], wanted: Collection[Aggregation]) -> Branch:
     """Count and sum of every metric but ``others``; min, max and last where they are ``wanted``."""
     source = EVENTS if query.of_events or not rows.stretch.cut.on_hours else TOTALS
-    table, time, numbers = source.table, source.time, source.numbers(wanted)
+    table, moment, numbers = source.table, source.moment, source.numbers(wanted)
     but = " AND u.metric NOT IN {computed_metrics:Array(String)}" if others else ""
     sql = (
-        f"SELECT {rows.stretch.window(time)} AS window_start, {rows.columns}, {numbers}, '' AS computed "
-        f"FROM {table} AS u WHERE {rows.stretch.within(time)}{rows.where}{but} "
+        f"SELECT {rows.stretch.window(moment)} AS window_start, {rows.columns}, {numbers}, '' AS computed "
+        f"FROM {table} AS u WHERE {rows.stretch.within(moment)}{rows.where}{but} "
         f"GROUP BY window_start, {rows.group}"
     )
     return Branch(sql, {"computed_metrics": others} if others else {})

@@ -30,7 +30,8 @@ from tests.benchmarks.workload import NAMES
 RAW_TIMES = 20  # as many events as the stream worker's benchmark has
 CONNECTIONS = 4
 ASKED_TENANTS = 8
-RATE = 20.0  # requests a second of each connection
+RATE = 20.0  # requests a second of each connection: more than two cores answer while events come in
+CALM = 2.5  # the same where nobody waits for anybody
 COMPARED = 5  # rows of each answer
 MILLI = 1_000
 _LATE_EVERY = 1_000
@@ -71,6 +72,7 @@ def run(bench: Bench, sizes: Sizes) -> Result:
     )  # fmt: skip
     requests = max(CONNECTIONS, min(400, sizes.events // 2_500)) // CONNECTIONS * CONNECTIONS
     seconds = max(3, int(sum(requests * 1.6 / (CONNECTIONS * RATE) + 2 for _ in questions) + 10))
+    seconds += int(requests / 4 / (CONNECTIONS * CALM)) + 10
     events, out = sizes.freshness_rate * seconds, bench.folder / "reports.json"
     app = bench.python("app", TRACK, "paced", str(events), str(sizes.freshness_rate), str(out),
                        **pipeline.installation.environment())  # fmt: skip
@@ -78,6 +80,7 @@ def run(bench: Bench, sizes: Sizes) -> Result:
     found: dict[str, Load] = {}
     for question in questions:
         found[question.key] = ask(hey, api, question, requests)
+    calm = ask(hey, api, questions[1], requests // 4, CALM)
     busy_to_the_end = app.process.poll() is None
     checked = sum(compare(pipeline.installation, api, question) for question in questions)
     app.finish(seconds + 120)
@@ -95,6 +98,10 @@ def run(bench: Bench, sizes: Sizes) -> Result:
                    percentile(found[question.key].waits, 99) * MILLI, "ms"),
         )
     ]  # fmt: skip
+    for number in (50, 99):
+        said = "median" if number == 50 else f"{number}th percentile"
+        asked = f"usage of a tenant's month at {CALM * CONNECTIONS:.0f} requests a second, {said}"
+        figures.append(Figure(f"calm_p{number}", asked, percentile(calm.waits, number) * MILLI, "ms"))
     return Result(
         part="reports",
         events=rows,
@@ -116,7 +123,7 @@ def wait_and_verify(pipeline: pipelines.Pipeline, found: dict[str, Any], events:
     return pipeline.verify(found)
 
 
-def ask(hey: Path, api: Running, question: Question, requests: int) -> Load:
+def ask(hey: Path, api: Running, question: Question, requests: int, rate: float = RATE) -> Load:
     """All answers of a question together."""
     paths = list(question.paths())
     requests = requests if question.of_tenant else requests // 10
@@ -129,7 +136,7 @@ def ask(hey: Path, api: Running, question: Question, requests: int) -> Load:
             requests=share,
             connections=CONNECTIONS,
             headers={"Authorization": f"Bearer {ingest.KEY}"},
-            rate=RATE,
+            rate=rate,
         )
         for path in paths
     ]

@@ -17,7 +17,7 @@ from meterline_api.billing.jobs.runner import Runner
 from meterline_api.billing.jobs.settings import JobSettings
 from meterline_api.storage.thread import in_thread
 from meterline_schemas.billing.run import Job
-from meterline_schemas.errors import UnavailableError
+from meterline_schemas.errors import MeterlineError
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ class Scheduler:
         async with self._turn:
             try:
                 await self._look()
-            except UnavailableError as error:
+            except MeterlineError as error:
                 if str(error) != self._trouble:
                     log.warning("billing's jobs wait: %s", error)
                 self._trouble = str(error)
