@@ -42,6 +42,7 @@ from meterline_schemas.catalog import (
 from meterline_schemas.roles import Role
 from meterline_schemas.settings import ClickHouseSettings, JudgeSettings, KafkaSettings
 from meterline_sinks.clickhouse import ClickHouse
+from meterline_sinks.invoice_rows import invoice_row
 from meterline_sinks.migrate import migrate
 from meterline_sinks.rows import notification_row
 from tests.api.process import ApiProcess
@@ -50,6 +51,7 @@ from tests.producers.reading import events
 from tests.services.clickhouse import ClickHouseServer, execute
 from tests.services.kafka import create_topics
 from tests.support.cluster import producer
+from tests.support.invoices import invoice
 from tests.support.late import insert_events
 from tests.support.streams import wait_until
 
@@ -93,6 +95,8 @@ IDS = {
     "/v1/plans/{id}": "quiet-plan",
     "/v1/metrics/{key}": "quiet-metric",
     "/v1/events/{id}": "quiet-event",
+    "/v1/invoices/{number}": "INV-000007",
+    "/v1/invoices/{number}/void": "INV-000007",
 }
 BY_NAME = {
     **dict.fromkeys(TENANT_NAMES, FOREIGN),
@@ -195,8 +199,9 @@ def plant(settings: ClickHouseSettings) -> None:
         said = {"reason": "invalid_event", "detail": word, "raw": f'{{"subject":"{word}"}}', "raw_encoding": "utf-8"}
         of = {"tenant_id": tenant, "metric": "calls", "id": f"{name}-reject", "received_at": EVENT["received_at"]}
         edge.insert("rejected_events", json.dumps({**reject, **said, **of}).encode())
-    _table, row = notification_row(0, 0, TOLD.encode())
-    edge.insert("notifications", row)
+    edge.insert(*invoice_row(0, *invoice(OURS, "INV-000006")))
+    edge.insert(*invoice_row(1, *invoice(FOREIGN, "INV-000007", "hush", "987654321.50")))
+    edge.insert(*notification_row(0, 0, TOLD.encode()))
     edge.close()
 
 
@@ -390,7 +395,7 @@ def test_whoever_reaches_the_other_tenant_does_read_it(app: FastAPI, walked: Wal
         ):
             found.add(call.template)
     assert {"/v1/usage", "/v1/metrics", "/v1/quotas", "/v1/thresholds", "/v1/keys", "/v1/notifications"} <= found
-    assert {"/v1/plans", "/v1/plans/{id}"} <= found
+    assert {"/v1/plans", "/v1/plans/{id}", "/v1/invoices", "/v1/invoices/{number}"} <= found
 
 
 def foreign_entries(walked: Walked) -> dict[str, Any]:

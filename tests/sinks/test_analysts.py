@@ -11,8 +11,6 @@ from typing import Any
 import httpx
 import pytest
 
-from meterline_schemas.billing.invoice import DocumentKind, Invoice, Line, LineKind
-from meterline_schemas.billing.invoice import encode as encode_invoice
 from meterline_schemas.catalog import Metric, Plan, PlanVersion, Quota, Span, Tenant, TenantPlan, Threshold
 from meterline_schemas.errors import ConfigurationError
 from meterline_schemas.settings import ClickHouseSettings
@@ -25,6 +23,7 @@ from meterline_sinks.tenant_views import CONDITIONS, Column, view
 from tests.sinks.conftest import Tables
 from tests.sinks.test_docs import ALERTS, FIRST
 from tests.sinks.usage import answers, checkpoints, events, standing
+from tests.support.invoices import invoice
 
 LINES = events(77, 700)
 MINE = "tenant-1"
@@ -32,26 +31,6 @@ SECRET = "tenant-2"  # nothing that speaks of it may come out
 AWKWARD = "it's \\ a `te\nnant`"
 
 Ask = Callable[..., httpx.Response]
-
-
-def invoice(tenant_id: str) -> tuple[bytes, bytes]:
-    """A record of an invoice with one line."""
-    start, end = datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC)
-    line = Line(LineKind.BASE_FEE, Decimal("9.90"), start, end, plan=f"plan-of-{tenant_id}")
-    found = Invoice(
-        number=f"INV-{tenant_id}",
-        kind=DocumentKind.INVOICE,
-        tenant_id=tenant_id,
-        tenant_name="",
-        plan=line.plan,
-        currency="EUR",
-        start=start,
-        end=end,
-        lines=(line,),
-        total=line.amount,
-        issued_at=end,
-    )
-    return found.key, encode_invoice(found)
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +66,7 @@ def filled(clickhouse_server: Any) -> Iterator[Tables]:
         table, row = catalog_row(turn, entry.record_key, entry.encode()) or ("", b"")
         tables.insert(table, [row])
     for turn, one in enumerate((MINE, SECRET)):
-        table, row = invoice_row(turn, *invoice(one))
+        table, row = invoice_row(turn, *invoice(one, f"INV-{one}"))
         tables.insert(table, [row])
     for turn, value in enumerate(ALERTS):
         table, row = notification_row(0, turn, value)

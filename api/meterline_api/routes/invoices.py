@@ -28,6 +28,7 @@ from meterline_api.billing.rendering.pdf import as_pdf
 from meterline_api.billing.rendering.settings import DocumentSettings
 from meterline_api.billing.rendering.words import exact
 from meterline_api.entries import model_of
+from meterline_api.examples import json_body
 from meterline_api.problems import Code, Problem
 from meterline_api.routes.parameters import Cursor, Limit
 from meterline_api.service import Service
@@ -143,6 +144,7 @@ async def get_closed_invoice(request: Request, number: Number, format: FormOf = 
         422: {"description": "The body is not of this form.", **_PROBLEM},
         503: _DOCUMENT[503],
     },
+    openapi_extra=json_body(VoidRequest, {"reason": "agreed with the customer on 3 December"}),
     summary="Take an invoice back",
 )
 async def void_invoice(request: Request, number: Number) -> Response:

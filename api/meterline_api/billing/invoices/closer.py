@@ -33,6 +33,8 @@ from meterline_schemas.catalog.tenant import Billing
 _TENANTS: Final = 1000  # of a chunk
 _BYTES: Final = 64 * 1024  # of their ids: they travel in the address of a request
 _ALL: Final = 2**63 - 1
+_PATIENCE: Final = 60.0  # seconds until everything sent is in ClickHouse
+_SOON: Final = 2.0  # the same while somebody waits for an answer
 
 
 @dataclass
@@ -54,14 +56,14 @@ class Changes(NamedTuple):
 
 
 class Closer:
-    """``book`` gives the catalog, ``cut`` where everything is in ClickHouse (and waits for it)."""
+    """``book`` gives the catalog, ``cut`` where everything is in ClickHouse, for which it waits so many seconds."""
 
     def __init__(
         self,
         tables: Tables,
         ledger: InvoiceLedger,
         book: Callable[[], Book],
-        cut: Callable[[], Awaitable[Cut]],
+        cut: Callable[[float], Awaitable[Cut]],
         settings: InvoiceSettings,
     ) -> None:
         self.store = Store(tables)
@@ -87,7 +89,7 @@ class Closer:
         found = Closings()
         book = self._book()
         state = await asyncio.to_thread(self._ledger.state)
-        cut = await self._cut()
+        cut = await self._cut(_PATIENCE)
         queue = dict(_open(book, state.closings, now - self._settings.grace, found.problems))
         while queue:
             for chunk in _chunks([dues[0] for dues in queue.values()]):
@@ -110,7 +112,7 @@ class Closer:
         """
         book = self._book()
         state = await asyncio.to_thread(self._ledger.state)
-        cut = await self._cut()
+        cut = await self._cut(_SOON)
         chosen = sorted(state.closings if tenants is None else {*tenants} & {*state.closings})
         found: list[Change] = []
         for start in range(0, len(chosen), _TENANTS):

@@ -19,7 +19,6 @@ from meterline_schemas.errors import UnavailableError
 from meterline_schemas.settings import ClickHouseSettings, KafkaSettings
 
 _TIMEOUT: Final = 300.0  # seconds of a query: nobody waits for it, and a chunk's month may have very many events
-_PATIENCE: Final = 60.0  # seconds until everything sent is in ClickHouse
 _COMPLETE: Final = "SELECT kafka_partition, complete_to_offset FROM usage_freshness ORDER BY kafka_partition"
 _TOLD: Final = 1000  # problems of a run
 
@@ -43,16 +42,15 @@ class Invoices:
         self._watch = watch
         self._turn = asyncio.Lock()
 
-    async def cut(self) -> Cut:
+    async def cut(self, seconds: float) -> Cut:
         """Where every partition is complete, once everything that is in ``usage.events`` now is.
 
         Raises:
-            UnavailableError: Kafka or ClickHouse does not answer, or it is not within a minute.
+            UnavailableError: Kafka or ClickHouse does not answer, or it is not within ``seconds``.
         """
-        if not await asyncio.to_thread(self._watch.passed_on, _PATIENCE):
+        if not await asyncio.to_thread(self._watch.passed_on, seconds):
             raise UnavailableError(
-                f"not all events are judged and in ClickHouse after {_PATIENCE:.0f} s; "
-                "`meterline doctor` says what lags"
+                f"not all events are judged and in ClickHouse after {seconds:.0f} s; `meterline doctor` says what lags"
             )
         return tuple((int(partition), int(offset)) for partition, offset in await self.tables.rows(_COMPLETE, {}))
 
