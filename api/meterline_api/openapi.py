@@ -61,6 +61,7 @@ _DETAILS: Final = {
 }
 _ERROR: Final = {"$ref": "#/components/schemas/ErrorModel"}
 _PROBLEM: Final = {"$ref": "#/components/schemas/ProblemModel"}
+_OF_FRAMEWORK: Final = {"$ref": "#/components/schemas/HTTPValidationError"}  # which nothing here answers
 
 
 def name_of(route: APIRoute) -> str:
@@ -91,6 +92,15 @@ def describe(app: FastAPI) -> None:
 
 def _add_refusals(operation: dict[str, Any], guarded: Guarded) -> None:
     of_document = isinstance(guarded.route.original_route, DocumentRoute)
+    wrong = operation["responses"].get("422", {}).get("content", {}).get("application/json", {}).get("schema")
+    if wrong == _OF_FRAMEWORK and not of_document:
+        operation["responses"]["422"] = problem(
+            "A parameter is missing or not of its form.",
+            422,
+            HTTPStatus.UNPROCESSABLE_ENTITY.phrase,
+            Code.INVALID_REQUEST,
+            "metric: Field required",
+        )
     for status, (code, description, detail) in _DETAILS.items():
         if of_document:
             example = {"error": {"code": code, "message": detail, "details": {}}}

@@ -65,6 +65,8 @@ class Scheduler:
         async with self._turn:
             try:
                 await self._look()
+            except asyncio.CancelledError:  # the process ends
+                return
             except MeterlineError as error:
                 if str(error) != self._trouble:
                     log.warning("billing's jobs wait: %s", error)
