@@ -122,7 +122,7 @@ def test_sinks_that_come_and_go_while_others_work(feed: Feed, sinks: Sinks, tabl
     feed.write(written[quarter : 2 * quarter])
     sinks.kill("one")
     feed.write(written[2 * quarter : 3 * quarter])
-    sinks.start("three", METERLINE_SINK_WORKER_ID="", METERLINE_SINK_FLUSH_BYTES="1000")
+    sinks.start("three", METERLINE_SINK_WORKER_ID="", METERLINE_SINK_FLUSH_BYTES="4000")
     feed.write(written[3 * quarter :])
     wait_until(lambda: sinks.health("three")[1].get("partitions", 0) > 0, SECONDS, "the third has partitions")
     assert sinks.stop("two") == 0
