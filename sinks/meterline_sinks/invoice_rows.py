@@ -30,8 +30,9 @@ def invoice_row(offset: int, key: bytes | None, value: bytes) -> Row:
         if text.startswith(INVOICE):
             return INVOICES, _encode(_document(read_invoice(value), value, offset))
         if text.startswith(PAYMENT):
-            fields = msgspec.to_builtins(read_payment(value))
-            return PAYMENTS, _encode({**fields, "at": instant(read_payment(value).at), "kafka_offset": offset})
+            payment = read_payment(value)
+            fields = {**msgspec.to_builtins(payment), "at": instant(payment.at), "kafka_offset": offset}
+            return PAYMENTS, _encode(fields)
     except UNREADABLE as error:
         raise UnreadableError(f"{text!r} cannot be read: {' '.join(str(error).split())}") from None
     raise UnreadableError(f"{text!r} is no kind of record that this version knows")

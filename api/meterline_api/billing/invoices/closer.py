@@ -19,7 +19,7 @@ from typing import Final, NamedTuple
 
 from meterline_api.billing.invoices.document import Change, Interval, bill_of, changes_of, invoice_of
 from meterline_api.billing.invoices.ledger import Closed, InvoiceLedger
-from meterline_api.billing.invoices.periods import Due, ended, period_at
+from meterline_api.billing.invoices.periods import Due, ended, period_at, plans_of, tenant_of
 from meterline_api.billing.invoices.quantities import Cut, Quantities, Tables, differences, used
 from meterline_api.billing.invoices.store import Store
 from meterline_api.billing.pricing.errors import PricingError
@@ -27,7 +27,7 @@ from meterline_api.billing.settings import InvoiceSettings
 from meterline_schemas.audit.entry import Author, Draft
 from meterline_schemas.billing.closing import Closing
 from meterline_schemas.billing.invoice import Invoice, Status
-from meterline_schemas.catalog import Book, Plan, Tenant, TenantPlan
+from meterline_schemas.catalog import Book, Tenant, TenantPlan
 from meterline_schemas.catalog.tenant import Billing
 
 _TENANTS: Final = 1000  # of a chunk
@@ -245,12 +245,12 @@ class Closer:
     async def _changes_of(
         self, id: str, invoices: Sequence[Invoice], until: datetime, book: Book, cut: Cut
     ) -> list[Change]:
-        tenant = book.find(Tenant, id) or Tenant(id=id)
+        tenant = tenant_of(book, id)
         found: list[Change] = []
         for number, invoice in enumerate(invoices):
             if invoice.end > until or invoice.status is Status.VOID:
                 continue
-            due = period_at(tenant, book.tenant_plan(id), _plans(book), _within(book.tenant_plan(id), invoice))
+            due = period_at(tenant, book.tenant_plan(id), plans_of(book), _within(book.tenant_plan(id), invoice))
             if due is None or (due.start, due.end) != (invoice.start, invoice.end):
                 raise PeriodChangedError(invoice.number)
             quantities = await self._quantities([due], book, cut)
@@ -279,9 +279,9 @@ def _within(on: TenantPlan, invoice: Invoice) -> datetime:
 def _open(
     book: Book, closings: Mapping[str, Closing], now: datetime, problems: list[str]
 ) -> Iterator[tuple[str, list[Due]]]:
-    plans = _plans(book)
+    plans = plans_of(book)
     for on in book.all(TenantPlan):
-        tenant = book.find(Tenant, on.tenant_id) or Tenant(id=on.tenant_id)
+        tenant = tenant_of(book, on.tenant_id)
         closing = closings.get(on.tenant_id)
         dues: list[Due] = []
         try:
@@ -306,10 +306,6 @@ def _chunks(dues: Sequence[Due]) -> Iterator[list[Due]]:
         size += len(due.tenant.id.encode())
     if chunk:
         yield chunk
-
-
-def _plans(book: Book) -> dict[str, Plan]:
-    return {plan.id: plan for plan in book.all(Plan)}
 
 
 def _is_invoiced(tenant: Tenant) -> bool:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 
 from meterline_api.billing.invoices.document import bill_of, invoice_of
-from meterline_api.billing.invoices.periods import Due, period_at
+from meterline_api.billing.invoices.periods import Due, period_at, plans_of, tenant_of
 from meterline_api.billing.invoices.quantities import Tables, used
 from meterline_api.billing.pricing.bill import Bill
 from meterline_api.billing.settings import InvoiceSettings
 from meterline_schemas.billing.invoice import Invoice, Status
-from meterline_schemas.catalog import Book, Plan, Tenant, TenantPlan
+from meterline_schemas.catalog import Book, TenantPlan
 
 
 async def priced(
@@ -24,9 +24,7 @@ async def priced(
         PricingError: it cannot be priced.
         UnavailableError: ClickHouse does not answer.
     """
-    tenant = book.find(Tenant, tenant_id) or Tenant(id=tenant_id)
-    plans = {plan.id: plan for plan in book.all(Plan)}
-    due = period_at(tenant, on or book.tenant_plan(tenant_id), plans, at)
+    due = period_at(tenant_of(book, tenant_id), on or book.tenant_plan(tenant_id), plans_of(book), at)
     if due is None:
         return None
     found = {

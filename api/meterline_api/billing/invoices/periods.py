@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from meterline_api.billing.pricing.errors import UnknownPlanError
 from meterline_api.billing.pricing.segments import Segment, segments
-from meterline_schemas.catalog import Plan, Tenant, TenantPlan
+from meterline_schemas.catalog import Book, Plan, Tenant, TenantPlan
 from meterline_schemas.periods import Calendar, Period
 
 _MOST: Final = 20_000  # periods of a tenant at once: days of half a century
@@ -26,6 +26,16 @@ class Due(NamedTuple):
     end: datetime
     until: datetime
     segments: tuple[Segment, ...]
+
+
+def tenant_of(book: Book, tenant_id: str) -> Tenant:
+    """A tenant by its own id; one that is not listed has the defaults."""
+    return book.find(Tenant, tenant_id) or Tenant(id=tenant_id)
+
+
+def plans_of(book: Book) -> dict[str, Plan]:
+    """Every plan by its id."""
+    return {plan.id: plan for plan in book.all(Plan)}
 
 
 def calendar(tenant: Tenant, period: Period) -> Calendar:
