@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 from pypdf import PdfReader
+from pypdfium2 import PdfDocument
 
 from meterline_api.billing.rendering.csv import COLUMNS, as_csv
 from meterline_api.billing.rendering.html import as_html
@@ -89,7 +90,9 @@ def page_text(page: bytes) -> str:
 
 
 def pdf_text(file: bytes) -> str:
-    return "\n".join(page.extract_text() for page in PdfReader(io.BytesIO(file)).pages)
+    """As PDFium reads it: `pypdf` takes the sign of a number for the end of a right-to-left name before it."""
+    with PdfDocument(file) as document:
+        return "\n".join(page.get_textpage().get_text_range().replace("\r\n", "\n") for page in document)
 
 
 def table(file: bytes) -> list[dict[str, str]]:
