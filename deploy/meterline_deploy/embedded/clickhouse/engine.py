@@ -10,6 +10,7 @@ import os
 import re
 import time
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from threading import Lock
 from typing import Any, Final, NamedTuple
@@ -25,6 +26,9 @@ from meterline_deploy.embedded.clickhouse.statement import Statement, read  # no
 
 _PARSE: Final = "SELECT formatQuerySingleLine({text:String})"
 _IN_SCOPE = re.compile(r":? In scope SELECT formatQuerySingleLine\(.*\)\.(?= \(\w+\)\s*$)", re.DOTALL)
+
+_KNOWN_STATEMENTS: Final = 512
+_KNOWN_CHARACTERS: Final = 16 * 1024
 
 _ACCOUNTS: Final = (
     f"CREATE DATABASE IF NOT EXISTS {FRONT_DATABASE} COMMENT 'Who may ask this server, beside its owner and analyst'",
@@ -131,6 +135,7 @@ class Engine:
         _forget_empty_default(data)
         self._parser = self.open()
         self._parsing = Lock()
+        self._known = lru_cache(_KNOWN_STATEMENTS)(self._read)  # those that ask with parameters repeat
         self._parser.set({"max_query_size": str(64 * 1024 * 1024)})  # the handle that runs it has its own limit
         self._plain_default(data)
         for statement in _ACCOUNTS:
@@ -162,6 +167,9 @@ class Engine:
         Raises:
             EngineError: it is none, or there is more than one.
         """
+        return self._known(text) if len(text) <= _KNOWN_CHARACTERS else self._read(text)
+
+    def _read(self, text: str) -> Statement:
         try:
             with self._parsing:
                 answer = self._parser.query(_PARSE, "TSVRaw", {"text": escape(text)})
