@@ -313,7 +313,7 @@ def test_a_session_keeps_what_is_made_in_it_and_ends(ask: Ask) -> None:
 
 def test_a_session_takes_one_request_at_a_time(ask: Ask) -> None:
     def refused(sql: str) -> bool:
-        return ask(sql, session_id="busy").headers.get("X-ClickHouse-Exception-Code") == "373"
+        return bool(ask(sql, session_id="busy").headers.get("X-ClickHouse-Exception-Code") == "373")
 
     def stay_busy() -> None:
         while refused("SELECT sleepEachRow(0.5) FROM numbers(4)"):  # the other one was just being answered
