@@ -1,0 +1,1 @@
+"""Documents at Stripe as invoice items, for tenants that are billed by them. See docs/stripe-items.md."""
