@@ -1,0 +1,1 @@
+"""How the payment of invoices stands, as Stripe's events tell it."""
