@@ -6,6 +6,7 @@ Under pytest-xdist every worker has servers of its own.
 from __future__ import annotations
 
 import os
+import sys
 import uuid
 from collections.abc import Iterator
 
@@ -14,6 +15,7 @@ import pytest
 from meterline_schemas.settings import ClickHouseSettings
 from tests.services import providers
 from tests.services.clickhouse import ClickHouseServer, execute
+from tests.services.databases import Databases
 from tests.services.kafka import Broker
 
 OURS = ("METERLINE_TEST_", "METERLINE_CACHE")
@@ -21,8 +23,14 @@ OURS = ("METERLINE_TEST_", "METERLINE_CACHE")
 for name in [name for name in os.environ if name.startswith("METERLINE_") and not name.startswith(OURS)]:
     del os.environ[name]  # the settings of an installation must not leak into tests
 
-# a broker of tests lives for minutes: what compiling its code to the utmost costs, it never earns
-os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1")
+# hundreds of interpreters start: what one has compiled, the next one finds
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
+if providers.chosen() == "embedded":
+    from tests.services.class_archive import java_options
+
+    os.environ.setdefault("JDK_JAVA_OPTIONS", java_options())
 
 
 @pytest.fixture(scope="session")
@@ -81,6 +89,21 @@ def database() -> str:
 def clickhouse(clickhouse_server: ClickHouseServer, database: str) -> Iterator[ClickHouseSettings]:
     """Settings of a database that does not exist yet; dropped afterwards."""
     yield from _database(clickhouse_server, database)
+
+
+@pytest.fixture(scope="session")
+def databases(clickhouse_server: ClickHouseServer) -> Iterator[Databases]:
+    made = Databases(clickhouse_server)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def migrated(databases: Databases) -> Iterator[ClickHouseSettings]:
+    """Settings of a database that has all tables and no rows."""
+    settings = databases.lend()
+    yield settings
+    databases.take_back(settings)
 
 
 @pytest.fixture(scope="module")

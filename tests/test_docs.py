@@ -33,6 +33,7 @@ SETTINGS: Final = (
     "meterline_sinks.notifier",
     "meterline_api",
     "meterline_api.storage",
+    "meterline_api.billing.exporting",
     "meterline_api.billing.jobs",
     "meterline_api.billing.rendering",
     "meterline_api.billing.stripe",

@@ -15,9 +15,12 @@ from typing import Final
 import uvicorn
 
 from meterline_api.app import create_app
+from meterline_api.billing.exporting.accounts import AccountSettings
+from meterline_api.billing.exporting.settings import ExportSettings
 from meterline_api.billing.jobs.settings import JobSettings
 from meterline_api.billing.rendering.settings import DocumentSettings
 from meterline_api.billing.settings import InvoiceSettings
+from meterline_api.billing.stripe.settings import StripeSettings
 from meterline_api.settings import ApiSettings
 from meterline_api.storage.settings import StorageSettings
 from meterline_schemas.errors import ConfigurationError
@@ -37,6 +40,9 @@ def settings_from_environment() -> tuple[
     JobSettings,
     InvoiceSettings,
     DocumentSettings,
+    StripeSettings,
+    AccountSettings,
+    ExportSettings,
 ]:
     """All settings.
 
@@ -45,7 +51,8 @@ def settings_from_environment() -> tuple[
     """
     problems: list[str] = []
     kinds = (ApiSettings, KafkaSettings, ClickHouseSettings, JudgeSettings, StorageSettings)
-    for kind in (*kinds, JobSettings, InvoiceSettings, DocumentSettings):
+    of_billing = (JobSettings, InvoiceSettings, DocumentSettings, StripeSettings, AccountSettings, ExportSettings)
+    for kind in (*kinds, *of_billing):
         try:
             load(kind)
         except ConfigurationError as error:
@@ -61,6 +68,9 @@ def settings_from_environment() -> tuple[
         load(JobSettings),
         load(InvoiceSettings),
         load(DocumentSettings),
+        load(StripeSettings),
+        load(AccountSettings),
+        load(ExportSettings),
     )
 
 
@@ -90,8 +100,8 @@ def main() -> int:
     for name in ("urllib3", "clickhouse_connect", "botocore", "boto3", "apscheduler"):
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
-        settings, kafka, clickhouse, judge, storage, jobs, invoices, documents = settings_from_environment()
-        app = create_app(settings, kafka, clickhouse, judge, storage, jobs, invoices, documents)
+        found = settings_from_environment()
+        settings, app = found[0], create_app(*found)
         listener = listen(settings.host, settings.port)
     except ConfigurationError as error:
         log.critical("%s", error)

@@ -15,12 +15,26 @@ from meterline_api.access.keys import pepper_from
 from meterline_api.access.limiter import Limiter
 from meterline_api.announce import Announcer
 from meterline_api.audit.recorder import Recorder
+from meterline_api.billing.accruals.reading import AccrualReader
+from meterline_api.billing.census import BillingCensus
+from meterline_api.billing.costs.costing import Costing
+from meterline_api.billing.exceptions.looking import Exceptions
+from meterline_api.billing.exporting.accounts import AccountSettings
+from meterline_api.billing.exporting.asked import Sources
+from meterline_api.billing.exporting.running import Exporting
+from meterline_api.billing.exporting.settings import ExportSettings
+from meterline_api.billing.exporting.stores import store_of
 from meterline_api.billing.invoices.running import Invoices
+from meterline_api.billing.jobs.alerts import alert
 from meterline_api.billing.jobs.functions import functions_of
 from meterline_api.billing.jobs.running import Jobs
 from meterline_api.billing.jobs.settings import JobSettings
+from meterline_api.billing.payments.desk import Desk as PaymentDesk
 from meterline_api.billing.rendering.settings import DocumentSettings
 from meterline_api.billing.settings import InvoiceSettings
+from meterline_api.billing.stripe.items.running import ItemJobs
+from meterline_api.billing.stripe.running import StripeJobs
+from meterline_api.billing.stripe.settings import StripeSettings
 from meterline_api.calls import Calls
 from meterline_api.catalog import Catalog, Follower
 from meterline_api.census import Census
@@ -39,27 +53,36 @@ from meterline_api.openapi import TAGS, describe, name_of
 from meterline_api.openmeter.file import read_meters
 from meterline_api.quotas.running import Quotas
 from meterline_api.routes import (
+    accruals,
     audit,
+    billing_exceptions,
     billing_runs,
+    daily_costs,
     document1,
     document2,
     document3,
     document4,
     document5,
+    estimates,
     event_life,
     events,
     exports,
+    finance_exports,
     health,
     invoices,
     keys,
     metrics,
     notifications,
     openmeter,
+    payments,
     plans,
+    pricing,
     quota_check,
     quotas,
     rejected_events,
     storage,
+    stripe_setup,
+    stripe_webhook,
     tenant_plan,
     tenants,
     thresholds,
@@ -89,6 +112,9 @@ def create_app(
     billing_jobs: JobSettings | None = None,
     invoicing: InvoiceSettings | None = None,
     documents: DocumentSettings | None = None,
+    stripe: StripeSettings | None = None,
+    accounts: AccountSettings | None = None,
+    exporting: ExportSettings | None = None,
 ) -> FastAPI:
     """The application; it reaches for Kafka and ClickHouse when its lifespan begins, and runs without them.
 
@@ -98,6 +124,7 @@ def create_app(
     check(kafka.client())
     tables = ClickHouse(clickhouse, settings.query_timeout)
     provider = provider_of(measuring) if measuring is not None else None
+    exports_store = store_of(exporting) if exporting is not None else None
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -121,12 +148,54 @@ def create_app(
         origins = Origins(kafka)
         app.state.event_life = EventDesk(tables, watch, origins)
         app.state.census = Census(tables)
+        app.state.billing_census = BillingCensus(tables)
         app.state.settling = Settling(watch.passed_on, settings.read_back)
         app.state.invoices = Invoices(
             invoicing or InvoiceSettings(), kafka, clickhouse, catalog, watch, app.state.audit_log
         )
         app.state.closed_until = app.state.invoices.ledger.closed_until
-        app.state.billing_jobs = Jobs(billing_jobs, kafka, app.state.audit_log, functions_of(app))
+        app.state.costing = Costing(app.state.invoices, app.state.audit_log, lambda: catalog.book)
+        app.state.accruals = AccrualReader(app.state.invoices, lambda: catalog.book)
+        app.state.exceptions = Exceptions(
+            app.state.invoices,
+            lambda: catalog.book,
+            lambda: app.state.billing_jobs.ledger.read(),
+            stripe or StripeSettings(),
+            kafka,
+            app.state.audit_log,
+        )
+        sources = Sources(
+            app.state.invoices.tables, accounts or AccountSettings(), app.state.accruals, app.state.exceptions
+        )
+        app.state.exporting = Exporting(sources, exporting or ExportSettings(), exports_store)
+        app.state.catalog_ready = lambda: follower.ready
+        app.state.stripe = StripeJobs(
+            stripe or StripeSettings(),
+            kafka,
+            catalog,
+            watch,
+            app.state.audit_log,
+            app.state.invoices.tables.rows_now,
+            lambda: app.state.billing_jobs.ledger.read(),
+        )
+        app.state.payments = PaymentDesk(
+            stripe or StripeSettings(), kafka, app.state.audit_log, catalog, lambda: follower.ready
+        )
+        app.state.invoice_items = ItemJobs(
+            stripe or StripeSettings(),
+            kafka,
+            catalog,
+            app.state.audit_log,
+            app.state.invoices.tables,
+            app.state.stripe.reconcile,
+        )
+        app.state.billing_jobs = Jobs(
+            billing_jobs,
+            kafka,
+            app.state.audit_log,
+            functions_of(app),
+            lambda run: alert(run, catalog.partitions),
+        )
         app.state.recorder.start()
         follower.start()
         watch.start()
@@ -136,6 +205,8 @@ def create_app(
         app.state.billing_jobs.start()
         yield
         app.state.billing_jobs.stop()
+        app.state.payments.close()
+        app.state.exceptions.close()
         app.state.invoices.close()
         stored.stop()
         telling.stop()
@@ -175,13 +246,16 @@ def create_app(
         rejected_events,
         usage,
         exports,
+        finance_exports,
         metrics,
         quota_check,
         quotas,
         thresholds,
         plans,
+        pricing,
         tenant_plan,  # before tenants, whose ids may have slashes
         invoices,
+        estimates,
         tenants,
         webhooks,
         keys,
@@ -189,6 +263,12 @@ def create_app(
         audit,
         storage,
         billing_runs,
+        daily_costs,
+        accruals,
+        billing_exceptions,
+        payments,
+        stripe_setup,
+        stripe_webhook,
         openmeter,
         document1,
         document2,

@@ -39,3 +39,16 @@ CALLS = Counter(
 )
 RECORDS = Gauge("meterline_usage_records", "Usage events that count, since the installation began.")
 TENANTS = Gauge("meterline_active_tenants", "Tenants with usage in this month (UTC).")
+INVOICES = Gauge(
+    "meterline_billing_invoices",
+    "Documents that were closed, by currency and kind: invoice or credit_note.",
+    ["currency", "kind"],
+)
+LEFT_OPEN = Gauge("meterline_billing_left_open", "Tenants whose period the last close could not close.")
+PUSHES = Gauge(
+    "meterline_billing_pushes",
+    "Days of the last 35 that Stripe was told, by what became of them: delivered, refused, or open (no answer yet).",
+    ["state"],
+)
+RUNS = Gauge("meterline_billing_runs", "Runs of billing's jobs, by job and how they ended.", ["job", "state"])
+RUN_LAST = Gauge("meterline_billing_run_last_seconds", "When a job was last done to its end, since 1970.", ["job"])

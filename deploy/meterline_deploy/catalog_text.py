@@ -14,7 +14,7 @@ _STAMPS: Final = ("version", "changed_at")
 _SECRET: Final = "secret"
 _COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "metric": ("name", "unit", "aggregation", "reset_period", "tenant_id", "allow_negative", "retired"),
-    "tenant": ("name", "time_zone", "billing_anchor", "billing", "stripe_customer", "excluded"),
+    "tenant": ("name", "time_zone", "billing_anchor", "billing", "stripe_customer", "metered_since", "excluded"),
     "webhook": ("url", "events", "tenant_id", "enabled"),
     "quota": ("tenant_id", "subject", "metric", "included", "price_per_unit", "currency", "period", "time_zone"),
     "threshold": ("metric", "tenant_id", "subject", "amount", "steps", "action", "period", "notify_webhooks"),

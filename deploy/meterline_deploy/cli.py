@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 COMMANDS: Final = (
     *("up", "env", "setup", "doctor", "catalog", "metrics", "emit", "replay", "sql", "report", "notifications"),
-    *("event", "keys", "reconcile", "audit", "tenant", "storage", "analyst", "billing"),
+    *("event", "keys", "reconcile", "audit", "tenant", "storage", "analyst", "billing", "stripe"),
 )
 
 HELP: Final = """Usage metering that companies can bill by: every acknowledged event counted exactly once, provably.

@@ -68,23 +68,28 @@ class Cluster:
             found = self._admin.list_topics(timeout=self._timeout).brokers
         return sorted(f"{broker.host}:{broker.port}" for broker in found.values())
 
-    def create(self, name: str, partitions: int, replication: int, settings: Mapping[str, str]) -> bool:
-        """Make a topic and wait until it can be used; False where somebody else was first."""
-        topic = NewTopic(name, partitions, replication, config=dict(settings))
+    def create(self, wanted: Iterable[tuple[TopicState, Mapping[str, str]]]) -> None:
+        """Make topics with their settings and wait until they can be used; one that is there stays as it is.
+
+        All in one request: each for itself costs the broker as much as all of them together.
+        """
+        made = [NewTopic(each.name, each.partitions, each.replication, config=dict(more)) for each, more in wanted]
+        if not made:
+            return
         with self._answers():
-            (created,) = self._admin.create_topics([topic], request_timeout=self._timeout).values()
-            try:
-                created.result(self._timeout)
-            except KafkaException as error:
-                if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                    raise
-                return False
+            for created in self._admin.create_topics(made, request_timeout=self._timeout).values():
+                try:
+                    created.result(self._timeout)
+                except KafkaException as error:
+                    if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                        raise
+        names = {each.topic for each in made}
         deadline = time.monotonic() + self._timeout
-        while name not in self.topics():
+        while unlisted := names - set(self.topics()):
             if time.monotonic() > deadline:
-                raise UnavailableError(f"Kafka made topic {name} but does not list it; look at the broker's log")
+                one = min(unlisted)
+                raise UnavailableError(f"Kafka made topic {one} but does not list it; look at the broker's log")
             time.sleep(0.05)
-        return True
 
     def settings(self, names: Iterable[str]) -> dict[str, dict[str, str]]:
         """The settings in force of each topic, as the broker names them."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from meterline_deploy.cluster import Cluster
+from meterline_deploy.cluster import Cluster, TopicState
 from meterline_deploy.errors import OtherPartitionsError
 from meterline_schemas import topics
 from meterline_schemas.catalog import PARTITION_COUNT_KEY, PartitionCount
@@ -51,10 +51,11 @@ def ensure_topics(kafka: KafkaSettings, partitions: int, replication: int = 1) -
         name = kafka.topic(topic.name)
         if name in existing and existing[name].partitions != count(topic, partitions):
             raise PartitionCountError(name, count(topic, partitions), existing[name].partitions)
-    for topic in TOPICS:
-        name = kafka.topic(topic.name)
-        if name not in existing:
-            cluster.create(name, count(topic, partitions), replication, settings_of(topic, replication))
+    cluster.create(
+        (TopicState(kafka.topic(topic.name), count(topic, partitions), replication), settings_of(topic, replication))
+        for topic in TOPICS
+        if kafka.topic(topic.name) not in existing
+    )
     _write_down(kafka, cluster, partitions)
     return [str(difference) for difference in differences(kafka, cluster)]
 

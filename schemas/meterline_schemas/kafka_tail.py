@@ -40,6 +40,7 @@ class KafkaTail:
                 "enable.partition.eof": True,
                 "auto.offset.reset": "earliest",
                 "fetch.wait.max.ms": 100,
+                "queued.max.messages.kbytes": 8192,  # read ahead: else a large catalog is in memory twice
                 "log_level": 0,
                 "error_cb": self._troubles,
             },

@@ -29,6 +29,9 @@ class Type(StrEnum):
     THRESHOLD_EXCEEDED = "threshold.exceeded"
     THRESHOLD_RESOLVED = "threshold.resolved"
     BILLING_THRESHOLD_EXCEEDED = "billing.threshold_exceeded"
+    RUN_PROBLEMS = "billing.run_problems"
+    PAYMENT_FAILED = "billing.payment_failed"
+    USAGE_REFUSED = "billing.usage_refused"
 
 
 class MetricChanged(Struct, kw_only=True):
@@ -85,6 +88,49 @@ class UsageAggregated(Struct, kw_only=True):
     period_end: datetime
     totals: Annotated[int, Meta(description="Tenants x metrics that were compared.")]
     differences: list[dict[str, Any]]
+
+
+class RunProblems(Struct, kw_only=True):
+    """Data of ``billing.run_problems``: a run of one of billing's jobs failed, or could not do all. Told once."""
+
+    job: str
+    due: datetime
+    state: Annotated[Literal["done", "failed"], Meta(description="done: all but what the problems name was done.")]
+    begun_at: datetime
+    ended_at: datetime
+    count: Annotated[int, Meta(description="How many problems the run kept.")]
+    problems: Annotated[list[str], Meta(description="The first 20, each in a sentence.")]
+
+
+class PaymentFailed(Struct, kw_only=True):
+    """Data of ``billing.payment_failed``: an attempt to collect an invoice failed. Told once for each attempt."""
+
+    provider: Annotated[str, Meta(description="Who collects it, such as stripe.")]
+    reference: Annotated[str, Meta(description="What the invoice is known by there.")]
+    tenant_id: Annotated[str, Meta(description="Empty where no tenant is that customer.")]
+    customer: str
+    invoices: Annotated[list[str], Meta(description="Numbers of our invoices that it collects; none: usage of meters.")]
+    amount_due: Decimal
+    currency: str
+    attempt: int
+    next_attempt_at: datetime | None = None
+
+
+class UsageRefused(Struct, kw_only=True):
+    """Data of ``billing.usage_refused``: Stripe took usage and does not count it. It names samples, not all."""
+
+    event: Annotated[str, Meta(description="Id of Stripe's event.")]
+    meter: Annotated[str, Meta(description="Id of the meter at Stripe; empty where there is none.")]
+    metric: str
+    count: Annotated[int, Meta(description="How many meter events are not counted.")]
+    window_start: datetime
+    window_end: datetime
+    summary: str
+    reasons: Annotated[list[dict[str, Any]], Meta(description="`code`, `count`, `message` and `identifiers` of each.")]
+    pushes: Annotated[
+        list[dict[str, str]],
+        Meta(description="Days that are sent again by the next retry: `tenant_id`, `metric`, `day`, `identifier`."),
+    ]
 
 
 class Notification(Struct, kw_only=True):

@@ -20,9 +20,12 @@ from meterline_schemas.notification import (
     BillingThresholdExceeded,
     MetricChanged,
     Notification,
+    PaymentFailed,
+    RunProblems,
     ThresholdCrossed,
     Type,
     UsageAggregated,
+    UsageRefused,
 )
 
 DATA: Final[Mapping[Type, type[Struct]]] = MappingProxyType(
@@ -35,6 +38,9 @@ DATA: Final[Mapping[Type, type[Struct]]] = MappingProxyType(
         Type.THRESHOLD_EXCEEDED: ThresholdCrossed,
         Type.THRESHOLD_RESOLVED: ThresholdCrossed,
         Type.BILLING_THRESHOLD_EXCEEDED: BillingThresholdExceeded,
+        Type.RUN_PROBLEMS: RunProblems,
+        Type.PAYMENT_FAILED: PaymentFailed,
+        Type.USAGE_REFUSED: UsageRefused,
     }
 )
 

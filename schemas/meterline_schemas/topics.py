@@ -24,7 +24,10 @@ AUDIT: Final = "meterline.audit"
 INVOICES: Final = "billing.invoices"
 CLOSINGS: Final = "billing.closings"
 PUSHES: Final = "billing.pushes"
+COSTS: Final = "billing.costs"
+ITEMS: Final = "billing.items"
 RUNS: Final = "billing.runs"
+PAYMENTS: Final = "billing.payments"
 
 STREAM_GROUP: Final = "meterline-streams"
 SINK_GROUP: Final = "meterline-sinks"
@@ -102,8 +105,11 @@ TOPICS: Final[tuple[Topic, ...]] = (
     Topic(AUDIT, "single", _kept()),
     Topic(INVOICES, "single", _kept() | {"max.message.bytes": str(8 * _MIB)}),
     Topic(CLOSINGS, "single", _compacted()),
+    Topic(COSTS, "single", _compacted(**{"cleanup.policy": "compact,delete", "retention.ms": str(400 * _DAY_MS)})),
     Topic(PUSHES, "single", _compacted(**{"cleanup.policy": "compact,delete", "retention.ms": str(400 * _DAY_MS)})),
+    Topic(ITEMS, "single", _compacted(**{"max.message.bytes": str(8 * _MIB)})),
     Topic(RUNS, "single", _compacted(**{"cleanup.policy": "compact,delete", "retention.ms": str(400 * _DAY_MS)})),
+    Topic(PAYMENTS, "single", _compacted(**{"cleanup.policy": "compact,delete", "retention.ms": str(800 * _DAY_MS)})),
     Topic(
         DELIVERIES,
         "like_events",

@@ -2,7 +2,8 @@
 
 Lines of ``usage.accepted``, ``usage.rejected`` and ``usage.totals`` are rows already, their fields named as the
 columns, so their bytes pass through without being decoded. The few records of ``meterline.notifications``,
-``meterline.config``, ``meterline.audit`` and ``billing.invoices`` are decoded, each to a row.
+``meterline.config``, ``meterline.audit``, ``billing.invoices``, ``billing.payments``,
+``billing.pushes``, ``billing.runs`` and ``billing.costs`` are decoded, each to a row.
 """
 
 from __future__ import annotations
@@ -12,8 +13,24 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from meterline_schemas.topics import ACCEPTED, AUDIT, CONFIG, INVOICES, NOTIFICATIONS, PROGRESS_KEY, REJECTED, TOTALS
+from meterline_schemas.topics import (
+    ACCEPTED,
+    AUDIT,
+    CONFIG,
+    COSTS,
+    INVOICES,
+    NOTIFICATIONS,
+    PAYMENTS,
+    PROGRESS_KEY,
+    PUSHES,
+    REJECTED,
+    RUNS,
+    TOTALS,
+)
+from meterline_sinks.cost_rows import cost_row
 from meterline_sinks.invoice_rows import invoice_row
+from meterline_sinks.job_rows import push_row, run_row
+from meterline_sinks.payment_rows import payment_row
 from meterline_sinks.rows import UnreadableError, audit_row, catalog_row, notification_row
 
 TABLES: Final[Mapping[str, str]] = MappingProxyType(
@@ -99,6 +116,14 @@ class Batch:
                 row = audit_row(offset, value or b"")
             elif topic == INVOICES:
                 row = invoice_row(offset, key, value or b"")
+            elif topic == PAYMENTS:
+                row = payment_row(offset, key, value or b"")
+            elif topic == PUSHES:
+                row = push_row(offset, value or b"")
+            elif topic == RUNS:
+                row = run_row(offset, value or b"")
+            elif topic == COSTS:
+                row = cost_row(offset, value or b"")
             else:
                 row = catalog_row(offset, key, value)
         except UnreadableError as error:

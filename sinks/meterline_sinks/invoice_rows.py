@@ -31,8 +31,8 @@ def invoice_row(offset: int, key: bytes | None, value: bytes) -> Row:
             return INVOICES, _encode(_document(read_invoice(value), value, offset))
         if text.startswith(PAYMENT):
             payment = read_payment(value)
-            fields = {**msgspec.to_builtins(payment), "at": instant(payment.at), "kafka_offset": offset}
-            return PAYMENTS, _encode(fields)
+            moments = {"at": instant(payment.at), "next_attempt_at": instant(payment.next_attempt_at)}
+            return PAYMENTS, _encode({**msgspec.to_builtins(payment), **moments, "kafka_offset": offset})
     except UNREADABLE as error:
         raise UnreadableError(f"{text!r} cannot be read: {' '.join(str(error).split())}") from None
     raise UnreadableError(f"{text!r} is no kind of record that this version knows")

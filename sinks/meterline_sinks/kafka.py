@@ -13,7 +13,20 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from meterline_schemas.errors import ConfigurationError, IntegrityError, UnavailableError
 from meterline_schemas.settings import KafkaSettings
-from meterline_schemas.topics import ACCEPTED, AUDIT, CONFIG, INVOICES, NOTIFICATIONS, REJECTED, SINK_GROUP, TOTALS
+from meterline_schemas.topics import (
+    ACCEPTED,
+    AUDIT,
+    CONFIG,
+    COSTS,
+    INVOICES,
+    NOTIFICATIONS,
+    PAYMENTS,
+    PUSHES,
+    REJECTED,
+    RUNS,
+    SINK_GROUP,
+    TOTALS,
+)
 from meterline_sinks.batch import Batch, Partition
 from meterline_sinks.errors import LostRecordsError
 from meterline_sinks.fatal import fatal_error
@@ -21,7 +34,7 @@ from meterline_sinks.settings import SinkSettings
 
 log = logging.getLogger(__name__)
 
-TOPICS: Final = (ACCEPTED, REJECTED, TOTALS, NOTIFICATIONS, CONFIG, AUDIT, INVOICES)
+TOPICS: Final = (ACCEPTED, REJECTED, TOTALS, NOTIFICATIONS, CONFIG, AUDIT, INVOICES, COSTS, PAYMENTS, PUSHES, RUNS)
 _NO_OFFSET: Final = -1001  # RD_KAFKA_OFFSET_INVALID: the group has committed nothing
 
 _DEFAULTS: Final[Mapping[str, Any]] = {

@@ -47,6 +47,7 @@ _KINDS: Final[Mapping[str, tuple[type[Entry], str]]] = {
 _LEFT_OUT: Final = {
     *("notify_emails", "notify_webhooks"),  # addresses and names of webhooks: whom it is told
     *("versions", "spans"),  # of plans: ``_below`` has them
+    "metered_before",
 }
 
 
@@ -73,6 +74,8 @@ def catalog_row(offset: int, key: bytes | None, value: bytes | None) -> Row | No
     except (ValueError, *UNREADABLE) as error:
         raise UnreadableError(f"{kind} {identity!r} cannot be read: {_line(error)}") from None
     fields = found.model_dump(mode="json", exclude=_LEFT_OUT, exclude_none=True)
+    if (since := fields.get("metered_since")) is not None and int(since[:4]) not in _YEARS:
+        del fields["metered_since"]
     numbers = {name: int(value) if isinstance(value, bool) else value for name, value in fields.items()}
     stamps = {"changed_at": instant(found.changed_at), "kafka_offset": offset}
     return table, _encode({**numbers, **_below(found), **stamps})

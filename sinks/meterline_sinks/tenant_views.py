@@ -27,13 +27,17 @@ CONDITIONS: Final[Mapping[str, str]] = {
     "tenant_plans": "t.tenant_id = {tenant}",
     "invoices": "t.tenant_id = {tenant}",
     "invoice_lines": "t.tenant_id = {tenant}",
+    "daily_costs": "t.tenant_id = {tenant}",
+    "stripe_pushes": "t.tenant_id = {tenant}",
     "usage_freshness": "true",
 }
 # a partition is shared: how much came on it is the business of all of its tenants together
 _ONLY: Final[Mapping[str, frozenset[str]]] = {
     "usage_freshness": frozenset({"complete_until", "written_at"}),
 }
-_VIEWS: Final = frozenset({"metrics", "plans", "tenant_plans", "invoices", "invoice_lines"})
+_VIEWS: Final = frozenset(
+    {"metrics", "plans", "tenant_plans", "invoices", "invoice_lines", "daily_costs", "stripe_pushes"}
+)
 _OFFSETS: Final = "kafka_"
 _HOUSEKEEPING: Final = frozenset({"is_deleted", "precedence", "inserted_at"})
 # Nothing that a question asks is evaluated below a LIMIT, so no condition of the asker ever sees another's row: an

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -79,6 +80,15 @@ class ApiProcess:
         """GET /v1/usage; ``start`` and ``end`` are ``from`` and ``to``."""
         names = {"start": "from", "end": "to"}
         return self.client.get("/v1/usage", params={names.get(name, name): value for name, value in query.items()})
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def send_signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
 
     def kill(self) -> None:
         assert self._process is not None

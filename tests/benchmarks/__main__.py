@@ -19,6 +19,7 @@ from tests.benchmarks import report
 from tests.benchmarks.cluster import ROOT, Bench, EndedError
 from tests.benchmarks.measure import machine
 from tests.benchmarks.parts import (
+    billing,
     end_to_end,
     export,
     faust,
@@ -61,6 +62,7 @@ PARTS: Mapping[str, Callable[[Bench, Sizes], Result]] = {
     "quota": quota.run,
     "export": export.run,
     "reports": reports.run,
+    "billing": billing.run,
 }
 
 
@@ -121,7 +123,9 @@ def _run(bench: Bench, part: str, sizes: Sizes) -> Result:
 def _sizes(options: argparse.Namespace) -> Sizes:
     events = options.events or (QUICK if options.quick else FULL)
     sizes = Sizes(events=events, kstreams=options.kstreams)
-    return replace(sizes, freshness_seconds=3.0, passes=2) if options.quick else sizes
+    if not options.quick:
+        return sizes
+    return replace(sizes, freshness_seconds=3.0, passes=2, billing_tenants=500, billing_days=3, billing_pushes=50)
 
 
 def _versions() -> dict[str, str]:

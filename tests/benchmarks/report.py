@@ -25,6 +25,7 @@ TITLES: Mapping[str, str] = {
     "quota": "Quota checks",
     "export": "Exports",
     "reports": "Usage over HTTP",
+    "billing": "Month close and push",
 }
 
 _WHAT: Mapping[str, str] = {
@@ -56,6 +57,8 @@ _WHAT: Mapping[str, str] = {
     "export": "All events as one file in each format, and the API's memory meanwhile beside that of a small file.",
     "ingest": "`POST /v1/events` of one API process: each request is answered once Kafka holds its events.",
     "reports": "`GET /v1/usage` over five weeks of events in ClickHouse, while stream worker and sink take in more.",
+    "billing": "One API process with all tenants in its catalog plans the daily push to Stripe (`--dry-run`), closes "
+    "their month, and hands out invoices; another one pushes to the Stripe stand-in.",
 }
 
 _HEAD = """# Benchmarks

@@ -21,6 +21,9 @@ class Sizes:
     limits: int = 10_000  # quotas, and as many thresholds
     passes: int = 3  # of the stream worker; and of Kafka Streams, whose first one is cold
     kstreams: Path | None = None
+    billing_tenants: int = 100_000
+    billing_days: int = 30  # of the month that they used something on
+    billing_pushes: int = 300  # that are sent; of the others only the plan is made
 
     @property
     def faust(self) -> int:

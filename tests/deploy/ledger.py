@@ -19,7 +19,6 @@ from confluent_kafka.admin import NewTopic
 
 from meterline_schemas.settings import ClickHouseSettings, KafkaSettings
 from meterline_sinks.clickhouse import ClickHouse
-from meterline_sinks.migrate import migrate
 from tests.support import cluster
 from tests.support.late import insert_events
 
@@ -51,7 +50,7 @@ class State:
 
 
 class Ledger:
-    """Two partitions of ``usage.events``, judged, and a database that was written from that."""
+    """Two partitions of ``usage.events``, judged, and a database that is written from that; it has its tables."""
 
     def __init__(self, bootstrap: str, prefix: str, clickhouse: ClickHouseSettings) -> None:
         self.kafka = KafkaSettings(kafka=bootstrap, topic_prefix=prefix)
@@ -65,7 +64,6 @@ class Ledger:
         )
         for each in created.values():
             each.result(30)
-        migrate(clickhouse, cluster="")
         self._tables = ClickHouse(clickhouse, clickhouse.database)
         self._apps = Producer({"bootstrap.servers": bootstrap, "linger.ms": 0})
         self._producer = Producer(

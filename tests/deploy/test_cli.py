@@ -29,7 +29,6 @@ from meterline_schemas.kafka_log import KafkaLog
 from meterline_schemas.settings import ClickHouseSettings, KafkaSettings
 from meterline_schemas.topics import EVENTS, STREAM_GROUP
 from meterline_sinks.clickhouse import ClickHouse
-from meterline_sinks.migrate import migrate
 from tests.deploy.running import asked, meterline
 from tests.support import cluster
 
@@ -317,26 +316,25 @@ def test_entries_are_listed_without_secrets_and_deleted_by_the_keys_that_are_sho
 
 
 def test_a_metric_is_deleted_unless_it_has_usage(
-    kafka: str, prefix: str, clickhouse: ClickHouseSettings, tmp_path: Path
+    kafka: str, prefix: str, migrated: ClickHouseSettings, tmp_path: Path
 ) -> None:
     kafka_settings = KafkaSettings(kafka=kafka, topic_prefix=prefix)
     ensure_topics(kafka_settings, 1)
     apply_metrics(kafka_settings, [Metric(key=key) for key in ("used", "idle")])
-    migrate(clickhouse, cluster="")
-    tables = ClickHouse(clickhouse, clickhouse.database)
+    tables = ClickHouse(migrated, migrated.database)
     place = {"kafka_partition": 0, "kafka_offset": 0, "kafka_line": 0, "received_at": "2026-11-21T05:00:01Z"}
     event = {"tenant_id": "t", "metric": "used", "timestamp": "2026-11-21T05:00:00Z", "id": "1", "quantity": "1"}
     tables.insert("usage_events_raw", json.dumps({**event, **place}).encode())
     tables.close()
 
-    def delete(metric: str, url: str = clickhouse.url) -> subprocess.CompletedProcess[str]:
+    def delete(metric: str, url: str = migrated.url) -> subprocess.CompletedProcess[str]:
         more = {
             "METERLINE_KAFKA": kafka,
             "METERLINE_TOPIC_PREFIX": prefix,
             "METERLINE_CLICKHOUSE_URL": url,
-            "METERLINE_CLICKHOUSE_USER": clickhouse.user,
-            "METERLINE_CLICKHOUSE_PASSWORD": clickhouse.password.get_secret_value(),
-            "METERLINE_CLICKHOUSE_DATABASE": clickhouse.database,
+            "METERLINE_CLICKHOUSE_USER": migrated.user,
+            "METERLINE_CLICKHOUSE_PASSWORD": migrated.password.get_secret_value(),
+            "METERLINE_CLICKHOUSE_DATABASE": migrated.database,
         }
         return meterline("catalog", "delete", "metric", metric, folder=tmp_path, more=more)
 

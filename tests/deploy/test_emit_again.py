@@ -7,8 +7,6 @@ import gzip
 import io
 import json
 import os
-import subprocess
-import sys
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -23,6 +21,7 @@ from tests.deploy.emitting import OPTIONS, TABLE, ids_of, written
 from tests.deploy.running import meterline
 from tests.services.kafka import create_topics
 from tests.support.cluster import read_all
+from tests.support.processes import Started
 from tests.support.recount import answers_of_topics, check_one_verdict_each
 from tests.support.streams import Streams, wait_until
 
@@ -86,8 +85,8 @@ def test_a_file_whose_emitting_was_killed_counts_once_however_it_is_sent_again(
         environment = {"METERLINE_KAFKA": kafka, "METERLINE_TOPIC_PREFIX": prefix}
         pipe = tmp_path / "usage.csv"
         os.mkfifo(pipe)
-        command = [sys.executable, "-m", "meterline_deploy", "emit", str(pipe), *OPTIONS]
-        emitting = subprocess.Popen(command, env={**os.environ, **environment}, stdout=subprocess.DEVNULL)
+        command = ("meterline_deploy", "emit", str(pipe), *OPTIONS)
+        emitting = Started(*command, environment={**os.environ, **environment}, out=tmp_path / "emitting.log")
         with pipe.open("w") as file:
             file.write("customer,units,when\n" + "".join(texts[: rows // 2]))
             file.flush()

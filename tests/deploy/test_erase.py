@@ -27,6 +27,7 @@ from meterline_deploy.reconcile.erasures import erasures_of
 from meterline_deploy.reconcile.report import Report
 from meterline_deploy.reconcile.run import Asked, reconcile
 from meterline_schemas.audit.log import AuditLog
+from meterline_sinks.migrate import migrate
 from tests.deploy.ledger import PARTITIONS, Ledger
 from tests.deploy.running import Said, asked
 from tests.services.clickhouse import ClickHouseServer, execute
@@ -120,6 +121,7 @@ def installed(
         f"erased-{name}.",
         tmp_path_factory.mktemp("e"),
     )
+    migrate(settings, cluster="")
     ledger = Ledger(kafka, prefix, settings)
     more = {"meterline.notifications": PARTITIONS, "meterline.config": 1, "meterline.audit": 1}
     for made in (

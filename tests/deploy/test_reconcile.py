@@ -23,8 +23,8 @@ class Silent:
 
 
 @pytest.fixture
-def ledger(kafka: str, prefix: str, clickhouse: ClickHouseSettings) -> Iterator[Ledger]:
-    made = Ledger(kafka, prefix, clickhouse)
+def ledger(kafka: str, prefix: str, migrated: ClickHouseSettings) -> Iterator[Ledger]:
+    made = Ledger(kafka, prefix, migrated)
     made.fill()
     yield made
     made.close()
@@ -88,8 +88,8 @@ def test_what_agrees_is_exact_and_everything_was_compared(ledger: Ledger) -> Non
     assert check(report, "answers").compared >= len(ledger.totals)
 
 
-def test_nothing_judged_yet_is_exact_and_said_so(kafka: str, prefix: str, clickhouse: ClickHouseSettings) -> None:
-    ledger = Ledger(kafka, prefix, clickhouse)
+def test_nothing_judged_yet_is_exact_and_said_so(kafka: str, prefix: str, migrated: ClickHouseSettings) -> None:
+    ledger = Ledger(kafka, prefix, migrated)
     ledger.produce(0, b'{"not": "judged"}')
     report = look(ledger)
     ledger.close()
@@ -98,9 +98,9 @@ def test_nothing_judged_yet_is_exact_and_said_so(kafka: str, prefix: str, clickh
 
 
 def test_a_verdict_on_a_partition_where_nothing_was_judged_is_named(
-    kafka: str, prefix: str, clickhouse: ClickHouseSettings
+    kafka: str, prefix: str, migrated: ClickHouseSettings
 ) -> None:
-    ledger = Ledger(kafka, prefix, clickhouse)
+    ledger = Ledger(kafka, prefix, migrated)
     row = {**ledger.event("tenant"), "kafka_partition": 1, "kafka_offset": 0, "kafka_line": 0}
     ledger.write("usage.accepted", 1, json_line(row))
     report = look(ledger)

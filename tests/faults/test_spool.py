@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,6 +14,7 @@ import pytest
 from meterline_schemas import topics
 from tests.services.kafka import Broker
 from tests.support import cluster
+from tests.support.processes import Started
 from tests.support.recount import answers_of_topics, assert_equal_counts
 from tests.support.streams import Streams, wait_until
 from tests.support.workload import METRICS
@@ -34,6 +33,7 @@ class App:
     def __init__(self, streams: Streams, folder: Path) -> None:
         self.witness = folder / "witness"
         self.spool = folder / "spool"
+        self._log = folder / "app.log"
         self._environment = {
             **os.environ,
             "METERLINE_KAFKA": streams.bootstrap,
@@ -41,11 +41,10 @@ class App:
             "METERLINE_SPOOL": str(self.spool),
         }
 
-    def start(self, first: int) -> subprocess.Popen[bytes]:
-        program = [sys.executable, "-m", "tests.producers.processes.spooling_app", str(self.witness)]
-        return subprocess.Popen(
-            [*program, str(first), str(EVENTS), str(SPOOL_BYTES)], env=self._environment, stderr=subprocess.DEVNULL
-        )
+    def start(self, first: int) -> Started:
+        program = ("tests.producers.processes.spooling_app", str(self.witness))
+        numbers = (str(first), str(EVENTS), str(SPOOL_BYTES))
+        return Started(*program, *numbers, environment=self._environment, out=self._log)
 
     def next(self, first: int) -> int:
         """The number of the first event that nobody began to track."""

@@ -15,7 +15,7 @@ from standardwebhooks.webhooks import Webhook as Verifier
 
 from meterline_schemas.catalog import Action, Book, Entry, Webhook
 from meterline_schemas.delivery import MAX_ATTEMPTS, Delivery, Resend, State, decode
-from meterline_schemas.notification import Notification, Type
+from meterline_schemas.notification import Notification, RunProblems, Type, notification
 from meterline_sinks.notifier import audience, mail
 from meterline_sinks.notifier.addresses import is_public
 from meterline_sinks.notifier.dispatcher import Dispatcher
@@ -87,6 +87,22 @@ def test_who_was_told_of_a_threshold_is_told_that_it_was_deleted() -> None:
     hooks = webhook("a", URL), webhook("b", URL)
     assert told(record, *hooks, removed=entry) == {"email/a@example.com", "webhook/b"}
     assert told(record, *hooks) == {"webhook/a", "webhook/b"}
+
+
+def test_operators_are_told_of_runs_with_problems_and_of_no_thresholds() -> None:
+    data = RunProblems(
+        job="push", due=AT, state="failed", begun_at=AT, ended_at=AT, count=2, problems=["no\r\nBcc: x", "second"]
+    )
+    value = notification(Type.RUN_PROBLEMS, AT, "", data, ("push",)).encode()
+    heard = audience.read(value)
+    found = audience.deliveries(heard, value, Book(), {}, ("ops@example.com",))
+    assert [each.target for each in found] == ["email/ops@example.com"]
+    sent = mail.message(heard.id, heard.type, heard.timestamp, heard.data, "meter@example.com", "ops@example.com")
+    assert sent["Subject"] == f"push for {AT:%Y-%m-%dT%H:%M:%SZ}: 2 problems, and failed"
+    assert sent["Bcc"] is None
+    assert "Problems:\n  no??Bcc: x\n  second\n" in sent.get_content().replace("\r\n", "\n")
+    of_threshold = crossed(1).encode()
+    assert not audience.deliveries(audience.read(of_threshold), of_threshold, Book(), {}, ("ops@example.com",))
 
 
 # what comes of an attempt

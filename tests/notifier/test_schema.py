@@ -33,6 +33,29 @@ def example(type: Type) -> Notification:
             totals=12,
             differences=[{"tenant_id": "acme"}],
         )
+    elif type is Type.PAYMENT_FAILED:
+        data = records.PaymentFailed(
+            provider="stripe",
+            reference="in_1",
+            tenant_id="acme",
+            customer="cus_1",
+            invoices=["INV-000001"],
+            amount_due="478.50",
+            currency="USD",
+            attempt=1,
+        )
+    elif type is Type.USAGE_REFUSED:
+        data = records.UsageRefused(
+            event="evt_1",
+            meter="mtr_1",
+            metric="orders",
+            count=1,
+            window_start=AT,
+            window_end=AT,
+            summary="There is 1 invalid event",
+            reasons=[{"code": "archived_meter", "count": 1, "message": "", "identifiers": []}],
+            pushes=[{"tenant_id": "acme", "metric": "orders", "day": "2026-11-20", "identifier": "a:b:2026-11-20:r1"}],
+        )
     elif type is Type.BILLING_THRESHOLD_EXCEEDED:
         data = records.BillingThresholdExceeded(
             companyId="acme",

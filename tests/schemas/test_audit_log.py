@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import random
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -19,13 +18,14 @@ from confluent_kafka.admin import NewTopic
 from meterline_schemas import topics
 from meterline_schemas.audit.chain import Break, Chain
 from meterline_schemas.audit.entry import GENESIS, AuditEntry, Author, Draft, decode
-from meterline_schemas.audit.log import AuditLog, process_author
+from meterline_schemas.audit.log import TRANSACTIONAL_ID, AuditLog, process_author
 from meterline_schemas.catalog import Metric, Quota, RefusedError, Tenant, changes
 from meterline_schemas.catalog.store import Store
 from meterline_schemas.errors import UnavailableError
 from meterline_schemas.kafka_log import KafkaLog
 from meterline_schemas.settings import KafkaSettings
 from tests.support import cluster
+from tests.support.processes import Started
 from tests.support.streams import wait_until
 
 ROOT = Author("root", "203.0.113.7", "req-1")
@@ -46,7 +46,9 @@ def draft(resource_id: str = "") -> Draft:
 
 
 def look(settings: KafkaSettings) -> tuple[list[AuditEntry], list[Break]]:
-    """Everything that is in the topic."""
+    """Everything that is in the topic, once all that was committed can be read, which an answer does not wait for."""
+    turn = Producer({**settings.client(log_level=0), "transactional.id": settings.topic(TRANSACTIONAL_ID)})
+    turn.init_transactions(30)
     chain, breaks, entries = Chain(), list[Break](), list[AuditEntry]()
     with closing(KafkaLog(settings.client(), settings.topic(topics.AUDIT), 0)) as log:
         for record in log.read_to_end():
@@ -162,18 +164,16 @@ class Writers:
     def __init__(self, settings: KafkaSettings, folder: Path) -> None:
         self._settings = settings
         self._folder = folder
-        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._running: dict[str, Started] = {}
 
     def start(self, name: str) -> None:
-        with (self._folder / name).open("wb") as out, (self._folder / f"{name}.err").open("wb") as err:
-            self._running[name] = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "tests.schemas.processes.audit_writer"),
-                    *(self._settings.kafka, self._settings.topic_prefix, name),
-                ],
-                stdout=out,
-                stderr=err,
-            )
+        self._running[name] = Started(
+            "tests.schemas.processes.audit_writer",
+            *(self._settings.kafka, self._settings.topic_prefix, name),
+            environment=os.environ,
+            out=self._folder / name,
+            err=self._folder / f"{name}.err",
+        )
 
     def said(self, name: str) -> list[str]:
         lines = (self._folder / name).read_bytes().split(b"\n")

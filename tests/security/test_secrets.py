@@ -24,6 +24,7 @@ from meterline_streams.security import security_of
 from meterline_streams.settings import StreamSettings
 from tests.security.ways import LOCK, Way, password
 from tests.services.secure_kafka import SecureBroker
+from tests.support.processes import Started
 from tests.support.streams import wait_until
 
 MARK: Final = "S3cr3t-Mark"
@@ -227,8 +228,7 @@ def test_a_server_that_is_not_let_in_says_so_and_tells_none(
         "METERLINE_CLICKHOUSE_URL": "http://127.0.0.1:1",
     }
     log = tmp_path / "log"
-    with log.open("wb") as out:
-        process = subprocess.Popen([sys.executable, "-m", module, *arguments], env=environment, stdout=out, stderr=out)
+    process = Started(module, *arguments, environment=environment, out=log)
     try:
         wait_until(lambda: says in log.read_text() or process.poll() is not None, 90, log.read_text)
     finally:

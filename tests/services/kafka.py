@@ -11,6 +11,7 @@ from confluent_kafka.admin import AdminClient
 from meterline_deploy.ports import HOST, accepts, free_port
 from meterline_deploy.topics import ensure_topics
 from meterline_schemas.settings import KafkaSettings
+from tests.services.class_archive import make_archive
 from tests.services.server import Process, Server
 
 
@@ -34,6 +35,10 @@ class EmbeddedBroker(Process):
 
     def command(self) -> list[str]:
         return ["meterline_deploy.embedded.kafka", "--data", str(self._folder / "kafka"), "--port", str(self._port)]
+
+    def start(self) -> None:
+        make_archive()
+        super().start()
 
     def ready(self) -> bool:
         return accepts(self._port) and answers(self.bootstrap)

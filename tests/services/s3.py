@@ -73,6 +73,7 @@ class S3Proxy:
                 s3={"addressing_style": "path"},
                 retries={"total_max_attempts": 1},
                 request_checksum_calculation="when_required",
+                response_checksum_validation="when_required",
             ),
         )
 

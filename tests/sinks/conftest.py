@@ -10,7 +10,6 @@ import pytest
 
 from meterline_schemas.settings import ClickHouseSettings
 from meterline_sinks.clickhouse import ClickHouse
-from meterline_sinks.migrate import migrate
 from tests.sinks.harness import Feed, Gate, Sinks
 from tests.support.late import insert_events
 
@@ -50,9 +49,8 @@ class Tables:
 
 
 @pytest.fixture
-def tables(clickhouse: ClickHouseSettings) -> Iterator[Tables]:
-    migrate(clickhouse, cluster="")
-    made = Tables(clickhouse)
+def tables(migrated: ClickHouseSettings) -> Iterator[Tables]:
+    made = Tables(migrated)
     yield made
     made.close()
 

@@ -6,8 +6,6 @@ import json
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -31,11 +29,17 @@ from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
 from meterline_schemas.settings import ClickHouseSettings
 from tests.sinks.usage import Checkpoint
+from tests.support.processes import Started
 
 ACCEPTED, REJECTED, TOTALS = "usage.accepted", "usage.rejected", "usage.totals"
 TOPICS = (ACCEPTED, REJECTED, TOTALS)
 NOTIFICATIONS, CONFIG, AUDIT = "meterline.notifications", "meterline.config", "meterline.audit"
 INVOICES = "billing.invoices"
+COSTS = "billing.costs"
+PAYMENTS = "billing.payments"
+PUSHES = "billing.pushes"
+RUNS = "billing.runs"
+SINGLE = (CONFIG, AUDIT, INVOICES, COSTS, PAYMENTS, PUSHES, RUNS)
 
 
 def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> None:
@@ -56,11 +60,11 @@ class Feed:
         wanted = [
             NewTopic(
                 prefix + name,
-                1 if name in (CONFIG, AUDIT, INVOICES) else partitions,
+                1 if name in SINGLE else partitions,
                 1,
                 config={"message.timestamp.type": "LogAppendTime", "max.message.bytes": "8388608"},
             )
-            for name in (*TOPICS, NOTIFICATIONS, CONFIG, AUDIT, INVOICES)
+            for name in (*TOPICS, NOTIFICATIONS, *SINGLE)
         ]
         for created in self.admin.create_topics(wanted).values():
             created.result(30)
@@ -215,10 +219,10 @@ class Sinks:
         self._feed = feed
         self._clickhouse = clickhouse
         self._folder = folder
-        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._processes: dict[str, Started] = {}
         self._ports: dict[str, int] = {}
 
-    def start(self, name: str, **more: str) -> subprocess.Popen[bytes]:
+    def start(self, name: str, **more: str) -> Started:
         self._ports[name] = free_port()
         environment = {
             **os.environ,
@@ -234,10 +238,7 @@ class Sinks:
             "METERLINE_SINK_FLUSH_SECONDS": "0.2",
             **more,
         }
-        with self.log_file(name).open("ab") as out:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "meterline_sinks"], env=environment, stdout=out, stderr=out
-            )
+        process = Started("meterline_sinks", environment=environment, out=self.log_file(name))
         self._processes[name] = process
         return process
 

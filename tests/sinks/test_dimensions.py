@@ -6,7 +6,7 @@ import json
 import random
 import re
 import signal
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,7 @@ TENANT = Tenant(
     billing_anchor=31,
     billing=Billing.METER,
     stripe_customer="cus_9",
+    metered_since=date(2026, 11, 22),
 )
 NEXT = datetime(2026, 12, 1, tzinfo=UTC)
 TIERS = [{"up_to": "100", "unit_price": "0.5"}, {"unit_price": "0.25", "flat": "3"}]
@@ -145,7 +146,10 @@ def test_the_catalog_is_there_to_be_joined(feed: Feed, sinks: Sinks, tables: Tab
     assert found["thresholds"] == [
         ("t1", "calls", "a/c~me", "", None, [Decimal(50), Decimal("100.5")], "alert", "", "", 1, None, offsets[3], 0)
     ]
-    assert found["tenants"] == [("a/c~me", "Acme", "Europe/Vienna", 31, "meter", "cus_9", "", 1, None, offsets[4], 0)]
+    since = date(2026, 11, 22)
+    assert found["tenants"] == [
+        ("a/c~me", "Acme", "Europe/Vienna", 31, "meter", "cus_9", since, "", 1, None, offsets[4], 0)
+    ]
     ((changed_at,),) = tables.rows("SELECT toString(changed_at) FROM metrics")
     assert changed_at == "2026-11-01 12:30:00.123"
     assert "passed over" not in sinks.log("one"), "webhooks and the partition count are left out on purpose"
@@ -369,9 +373,9 @@ def test_partitions_are_dealt_by_topic_and_a_second_sink_changes_nothing(
     sinks.start("two", METERLINE_SINK_WORKER_ID="")
 
     def shared() -> bool:
-        return sorted(sinks.health(name)[1].get("partitions", 0) for name in ("one", "two")) == [4, 11]
+        return sorted(sinks.health(name)[1].get("partitions", 0) for name in ("one", "two")) == [4, 15]
 
-    # four topics of three partitions give two and one each; those of one, catalog, audit and invoices, go to one
+    # four topics of three partitions give two and one each; the seven of one go to one
     wait_until(shared, SECONDS, "both have partitions")
     lines = events(5, 400)
     feed.write(checkpoints(lines, 40))

@@ -23,9 +23,13 @@ import httpx
 import pyarrow.parquet
 import pytest
 
+from meterline_schemas.billing.cost import DayCost, DayCosts
+from meterline_schemas.billing.cost import encode as encode_costs
+from meterline_schemas.billing.invoice import LineKind
 from meterline_schemas.catalog import Aggregation, Metric, Quota
 from meterline_schemas.notification import ThresholdCrossed, Type, notification
 from meterline_schemas.periods import Period
+from meterline_sinks.cost_rows import cost_row
 from meterline_sinks.migrate import migrate
 from meterline_sinks.rows import catalog_row, notification_row
 from tests.services.clickhouse import ClickHouseServer
@@ -46,6 +50,9 @@ FIRST += [
     "tenant_plans",
     "invoices",
     "invoice_lines",
+    "daily_costs",
+    "stripe_pushes",
+    "billing_runs",
     "notifications",
 ]
 LINES = events(21, 1500)
@@ -173,6 +180,9 @@ def filled(clickhouse_server: ClickHouseServer) -> Iterator[Tables]:
         tables.insert("usage_progress", rows)
     for turn, entry in enumerate([GENERAL, STORAGE, *METRICS, OWN, SUBJECTS, DAILY, GENERAL]):
         table, row = catalog_row(turn, entry.record_key, entry.encode()) or ("", b"")
+        tables.insert(table, [row])
+    for turn, costs in enumerate(day_costs()):
+        table, row = cost_row(turn, encode_costs(costs))
         tables.insert(table, [row])
     for turn, value in enumerate([*ALERTS, *ALERTS[:2]]):
         table, row = notification_row(0, turn, value)
@@ -368,6 +378,32 @@ def exact_sums(rows: list[tuple[Any, ...]]) -> None:
         assert cost == round(cost, 2)
 
 
+def costs_of_days(rows: list[tuple[Any, ...]]) -> None:
+    days = [date(2026, 10, 1), date(2026, 10, 31)]
+    fee, calls = round(Fraction(1, 3), 2), round(Fraction(14, 3), 2)
+    assert [(*row[:3], Fraction(row[3])) for row in rows] == [
+        found for day in days for found in ((day, "base fee", "EUR", fee), (day, "calls", "EUR", calls))
+    ]
+
+
+def day_costs() -> Iterator[DayCosts]:
+    """Of days in October and one behind it; the first is written twice, and its second row stands."""
+    third = Decimal("0.333333333333333333")
+    for tenant, day, part in (
+        ("tenant-1", date(2026, 10, 1), Decimal(9)),
+        ("tenant-1", date(2026, 10, 1), third),
+        ("tenant-1", date(2026, 10, 31), third),
+        ("tenant-1", date(2026, 11, 1), third),
+        ("tenant-2", date(2026, 10, 1), third),
+    ):
+        fee = DayCost(LineKind.BASE_FEE, "p", "EUR", START, START, part)
+        calls = [
+            DayCost(LineKind.USAGE, plan, "EUR", START, START, part * times, "calls", "call", Decimal(times))
+            for plan, times in (("p", 10), ("q", 4))
+        ]
+        yield DayCosts(tenant, day, (fee, *calls), START)
+
+
 def complete(rows: list[tuple[Any, ...]]) -> None:
     last = {checkpoint.partition: json.loads(checkpoint.progress) for checkpoint in checkpoints(LINES, 40)}
     ((until, latest, accepted, refused),) = rows
@@ -468,6 +504,7 @@ CHECKS: dict[str, Callable[[list[tuple[Any, ...]]], None]] = {
     "ISO weeks": weeks,
     "From an hour to what it is made of": parts_of_hours,
     "Sums that stay exact": exact_sums,
+    "What days cost": costs_of_days,
     "Is it complete": complete,
     "Where a number comes from": origins,
     "The totals against the events themselves": no_differences,

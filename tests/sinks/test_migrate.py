@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from threading import Barrier, Thread
 
 import pytest
@@ -16,6 +15,7 @@ from meterline_sinks.errors import ChangedMigrationError, NewerDatabaseError
 from meterline_sinks.migrate import Migration, keeps_users, migrate, pending, shipped
 from tests.sinks.conftest import Tables
 from tests.sinks.usage import events, reject
+from tests.support.processes import run
 
 NAMES = [migration.name for migration in shipped()]
 
@@ -150,17 +150,13 @@ def test_the_analyst_reads_the_views_without_repeats_and_changes_nothing(tables:
 
 
 def command(settings: ClickHouseSettings) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "meterline_sinks.migrate"],
-        env={
+    return run(
+        "meterline_sinks.migrate",
+        environment={
             **os.environ,
             "METERLINE_CLICKHOUSE_URL": settings.url,
             "METERLINE_CLICKHOUSE_USER": settings.user,
             "METERLINE_CLICKHOUSE_PASSWORD": settings.password.get_secret_value(),
             "METERLINE_CLICKHOUSE_DATABASE": settings.database,
         },
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
     )

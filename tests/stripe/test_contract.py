@@ -110,6 +110,8 @@ def conversation(api: stripe.StripeClient) -> Iterator[tuple[str, Any]]:
         "invoice_items.create on a draft",
         v1.invoice_items.create({"customer": customer.id, "invoice": draft.id, "amount": -100, "currency": "usd"}),
     )
+    yield "invoices.update", v1.invoices.update(draft.id, {"metadata": {"meterline_invoice": "INV-000001"}})
+    yield "invoices.retrieve", v1.invoices.retrieve(draft.id)
     yield "invoices.finalize_invoice", v1.invoices.finalize_invoice(draft.id)
     yield "invoices.line_items.list", v1.invoices.line_items.list(draft.id, {"limit": 100})
     yield "credit_notes.create", v1.credit_notes.create({"invoice": draft.id, "amount": 100, "memo": "Voided"})
@@ -118,6 +120,7 @@ def conversation(api: stripe.StripeClient) -> Iterator[tuple[str, Any]]:
     yield "events.list", v1.events.list({"type": "invoice.paid", "limit": 1})
     webhook = v1.webhook_endpoints.create({"url": "https://example.com/hook", "enabled_events": ["invoice.paid"]})
     yield "webhook_endpoints.create", webhook
+    yield "webhook_endpoints.list", v1.webhook_endpoints.list({"limit": 100})
     yield "webhook_endpoints.delete", v1.webhook_endpoints.delete(webhook.id)
     yield "account.retrieve", v1.accounts.retrieve_current()
     yield "meters.deactivate", v1.billing.meters.deactivate(meter.id)

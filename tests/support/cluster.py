@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -90,14 +90,20 @@ def producer(bootstrap: str) -> Producer:
     )
 
 
+class _Deliveries:
+    """What became of records that were produced."""
+
+    def __init__(self) -> None:
+        self.failed: list[str] = []
+
+    def __call__(self, error: KafkaError | None, _message: Message) -> None:
+        if error is not None:
+            self.failed.append(error.str())
+
+
 def produce(bootstrap: str, topic: str, records: list[tuple[int, bytes]], **headers: bytes | None) -> None:
     """Records to given partitions, acknowledged when this returns."""
-    failed: list[str] = []
-
-    def delivered(error: KafkaError | None, _message: Message) -> None:
-        if error is not None:
-            failed.append(error.str())
-
+    delivered = _Deliveries()
     sender = producer(bootstrap)
     for partition, value in records:
         while True:
@@ -110,7 +116,17 @@ def produce(bootstrap: str, topic: str, records: list[tuple[int, bytes]], **head
                 sender.poll(0.1)
         sender.poll(0)
     assert sender.flush(60) == 0
-    assert not failed, failed
+    assert not delivered.failed, delivered.failed
+
+
+def produce_keyed(bootstrap: str, topic: str, records: Iterable[tuple[str | bytes, bytes]]) -> None:
+    """Records under keys, acknowledged when this returns."""
+    delivered = _Deliveries()
+    sender = producer(bootstrap)
+    for key, value in records:
+        sender.produce(topic, value, key, on_delivery=delivered)
+    assert sender.flush(60) == 0
+    assert not delivered.failed, delivered.failed
 
 
 @lru_cache  # a request ends with its client: keep it

@@ -13,6 +13,7 @@ from prometheus_client import REGISTRY
 OTHERS = (
     *("aiokafka", "aiosmtplib", "faust", "faust.transport.drivers.aiokafka", "httpcore", "rich.markdown"),
     *("typer.rich_utils", "uvicorn.main", "wsgiref.simple_server", "confluent_kafka.admin", "msgspec.json"),
+    *("faust.app.base", "faust.models.record", "faust.web.views", "numpy.typing", "statistics", "venusian", "xxhash"),
     "pytest",  # the file that pytest was started by, which every child imports as its main module
 )
 OURS = ("meterline_api.app", "meterline_deploy.cli", "meterline_schemas.health")

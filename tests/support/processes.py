@@ -41,6 +41,8 @@ class Started:
     ) -> None:
         self._command = [module, *arguments]
         files = (text or Path(os.devnull), out, err or out)
+        for file in files:
+            file.touch()  # as a shell would: whoever looks at it at once finds it empty
         self._process = FORKS.Process(
             target=_become, args=(self._command, dict(environment), folder or Path.cwd(), files), daemon=True
         )

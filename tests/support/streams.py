@@ -14,7 +14,7 @@ import msgspec
 from confluent_kafka.admin import NewTopic
 
 from meterline_schemas import topics
-from meterline_schemas.catalog import Entry, Metric, PartitionCount
+from meterline_schemas.catalog import PARTITION_COUNT_KEY, Entry, Metric, PartitionCount
 from meterline_schemas.partitioning import partition_of
 from tests.support import cluster
 from tests.support.processes import Started
@@ -57,20 +57,16 @@ class Streams:
 
     def define(self, *metrics: str, partitions: int | None = None) -> None:
         """Write metric definitions, acknowledged when this returns."""
-        producer = cluster.producer(self.bootstrap)
-        config = self.prefix + topics.CONFIG
+        records: list[tuple[str | bytes, bytes]] = []
         if partitions is not None:
-            producer.produce(config, key=b"partitions", value=msgspec.json.encode(PartitionCount(partitions)))
-        for metric in metrics:
-            producer.produce(config, key=f"metric/{metric}", value=Metric(key=metric).encode())
-        assert producer.flush(30) == 0
+            records.append((PARTITION_COUNT_KEY, msgspec.json.encode(PartitionCount(partitions))))
+        records += [(f"metric/{metric}", Metric(key=metric).encode()) for metric in metrics]
+        cluster.produce_keyed(self.bootstrap, self.prefix + topics.CONFIG, records)
 
     def configure(self, *entries: Entry) -> None:
         """Write entries of the catalog, acknowledged when this returns."""
-        producer = cluster.producer(self.bootstrap)
-        for entry in entries:
-            producer.produce(self.prefix + topics.CONFIG, key=entry.record_key, value=entry.encode())
-        assert producer.flush(30) == 0
+        records = [(entry.record_key, entry.encode()) for entry in entries]
+        cluster.produce_keyed(self.bootstrap, self.prefix + topics.CONFIG, records)
 
     def home(self, tenant: str) -> int:
         return partition_of(tenant, self.partitions)

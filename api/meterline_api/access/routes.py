@@ -11,8 +11,10 @@ from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 from meterline_api.access.guard import right_of
 from meterline_api.access.principal import Right
 
-PUBLIC: Final = frozenset({"/health", "/health/live", "/health/ready", "/metrics", "/api/billing/health"})
-"""Monitors ask these without a key; no answer of theirs is about a tenant."""
+PUBLIC: Final = frozenset(
+    {"/health", "/health/live", "/health/ready", "/metrics", "/api/billing/health", "/v1/stripe/webhook"}
+)
+"""Monitors ask these without a key; no answer of theirs is about a tenant. Stripe signs what it sends."""
 
 
 class Guarded(NamedTuple):

@@ -65,13 +65,17 @@ read_usage: Final[Callable[[bytes], Usage]] = msgspec.json.Decoder(Usage).decode
 
 @dataclass(frozen=True)
 class Feature:
-    """What was used of a metric in a period, and what it comes to. ``projected`` is by its end."""
+    """What was used of a metric in a period, and what it comes to. ``projected`` is by its end.
+
+    ``allowed`` is what may be used before it has no quota left; None: there is no end to it.
+    """
 
     metric: Metric
     start: datetime
     end: datetime
     cost: Cost
     projected: Cost
+    allowed: Decimal | None
 
 
 def one_organisation(*named: str | None) -> str | None:
@@ -92,7 +96,7 @@ def organisation(tenant_id: str) -> dict[str, str]:
 
 
 def summary(feature: Feature) -> dict[str, Any]:
-    """A feature of the document's usage. Without a quota nothing is beyond it: ``includedQuantity`` is null."""
+    """A feature of the document's usage. Without plan and quota nothing is beyond it: ``includedQuantity`` is null."""
     found = feature.cost
     return {
         "feature": name(feature.metric),
@@ -104,8 +108,8 @@ def summary(feature: Feature) -> dict[str, Any]:
         "overageAmount": number(found.amount or Decimal(0)),
         "pricePerUnit": _cents(found.rate, found.currency),
         "currency": found.currency,
-        "hasQuota": found.included is None or found.quantity < found.included,
-        "unlimited": found.included is None,
+        "hasQuota": feature.allowed is None or found.quantity < feature.allowed,
+        "unlimited": feature.allowed is None,
         "periodStart": iso_seconds(feature.start),
         "periodEnd": iso_seconds(feature.end),
     }

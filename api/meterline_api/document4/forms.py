@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from decimal import Context, Decimal
+from decimal import Decimal
 from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import Meta, Struct
 
+from meterline_api.billing.pricing.rating import unit_price
 from meterline_api.document4.names import METRICS
 from meterline_api.documents.costs import Cost, change, total
 from meterline_api.documents.instants import iso_seconds
 from meterline_api.numbers import number
 from meterline_schemas.catalog import Metric, Plan, Quota
-from meterline_schemas.catalog.price import PerUnit, Price
 
-BASE_FEE: Final = Decimal(0)
-NO_FEE: Final = "baseFee is 0: costs here are those of the prices of quotas; the base fee of a plan is on its invoice"
+NO_FEE: Final = Decimal(0)
 NO_PLAN: Final = "baseFee is 0: a base fee is part of a plan, and this company is on none; rates are those of quotas"
 DEFAULT_CURRENCY: Final = "USD"
-_FINEST: Final = Decimal("1e-18")
-_CONTEXT: Final = Context(prec=60)
 
 
 class Tracking(Struct, rename="camel", forbid_unknown_fields=True):
@@ -48,20 +45,27 @@ class Line:
 
 @dataclass(frozen=True)
 class Summary:
-    """A company's usage of ``[start, end)``; a line for each of ``METRICS``."""
+    """A company's usage of ``[start, end)``; a line for each of ``METRICS``.
+
+    ``plan`` is what it costs by; None: by the prices of quotas. ``others`` are the costs of metrics that the plan
+    charges beside these.
+    """
 
     company: str
     start: datetime
     end: datetime
     lines: Mapping[str, Line]
+    plan: str | None = None
+    base_fee: Decimal = NO_FEE
+    others: Mapping[str, Decimal] = field(default_factory=dict)
 
     @property
     def usage_cost(self) -> Decimal:
-        return total(line.cost.amount or Decimal(0) for line in self.lines.values())
+        return total([*(line.cost.amount or Decimal(0) for line in self.lines.values()), *self.others.values()])
 
     @property
     def total_cost(self) -> Decimal:
-        return total((self.usage_cost, BASE_FEE))
+        return total((self.usage_cost, self.base_fee))
 
     @property
     def currencies(self) -> set[str]:
@@ -70,17 +74,21 @@ class Summary:
     @property
     def notes(self) -> list[str]:
         """What a reader of the costs must know."""
-        unpriced = [METRICS[metric].plural for metric, line in self.lines.items() if line.cost.rate is None]
-        found = [NO_FEE]
-        if unpriced:
-            found.append(f"no price for {', '.join(unpriced)}: give a quota of the metric a price_per_unit")
-        return found
+        unpriced = ", ".join(METRICS[metric].plural for metric, line in self.lines.items() if line.cost.amount is None)
+        if self.plan is None:
+            found = [NO_PLAN]
+            how = "give a quota of the metric a price_per_unit, or put the company on a plan"
+        else:
+            found = [f"the plan charges other metrics too: {', '.join(sorted(self.others))}"] if self.others else []
+            how = f"plan {self.plan} has no charge for it"
+        return [*found, *([f"no price for {unpriced}: {how}"] if unpriced else [])]
 
 
 def summary(found: Summary) -> dict[str, Any]:
     whole = number(found.total_cost)
     return {
         "companyId": found.company,
+        "plan": found.plan,
         "startDate": iso_seconds(found.start),
         "endDate": iso_seconds(found.end),
         "metrics": {
@@ -91,8 +99,9 @@ def summary(found: Summary) -> dict[str, Any]:
             }
             for metric, line in found.lines.items()
         },
+        "otherCosts": {metric: number(cost) for metric, cost in sorted(found.others.items())},
         "totalUsageCost": number(found.usage_cost),
-        "baseFee": number(BASE_FEE),
+        "baseFee": number(found.base_fee),
         "totalCost": whole,
         "grandTotal": whole,
         "currency": next(iter(found.currencies), DEFAULT_CURRENCY),
@@ -100,16 +109,16 @@ def summary(found: Summary) -> dict[str, Any]:
     }
 
 
-def analytics(current: Summary, last: Summary, at_the_end: Summary) -> dict[str, Any]:
-    """This month against the last one in percent; ``trend.cost`` is of the projected cost, which is a whole month's."""
+def analytics(current: Summary, last: Summary, projected: Decimal) -> dict[str, Any]:
+    """This month against the last one in percent; ``trend.cost`` is of ``projected``, which is a whole month's cost."""
     trend = {
         METRICS[metric].plural: _percent(current.lines[metric].count, last.lines[metric].count) for metric in METRICS
     }
     return {
         "currentMonth": summary(current),
         "lastMonth": summary(last),
-        "trend": {**trend, "cost": _percent(at_the_end.total_cost, last.total_cost)},
-        "projectedCost": number(at_the_end.total_cost),
+        "trend": {**trend, "cost": _percent(projected, last.total_cost)},
+        "projectedCost": number(projected),
         "currency": next(iter(current.currencies), DEFAULT_CURRENCY),
     }
 
@@ -126,7 +135,7 @@ def plan_pricing(metrics: Mapping[str, Metric], plan: Plan, now: datetime) -> di
         "metrics": {
             named.plural: {
                 "metric": key,
-                "rate": None if charge is None else _number(_rate(charge.price)),
+                "rate": None if charge is None else _number(unit_price(charge.price)),
                 "currency": None if charge is None else plan.currency,
                 "included": None if charge is None else number(charge.included),
                 "unit": metrics[key].unit if key in metrics else "",
@@ -138,18 +147,11 @@ def plan_pricing(metrics: Mapping[str, Metric], plan: Plan, now: datetime) -> di
     }
 
 
-def _rate(price: Price) -> Decimal | None:
-    """Of one unit, to 18 decimals: 0.00001 of 0.01 per 1,000."""
-    if not isinstance(price, PerUnit):
-        return None
-    return _CONTEXT.quantize(_CONTEXT.divide(price.unit_price, price.per), _FINEST).normalize(_CONTEXT)
-
-
 def pricing(metrics: Mapping[str, Metric], quotas: Mapping[str, Quota | None]) -> dict[str, Any]:
     """Rates, each of one unit. A metric that is not defined, or has no price, has a null rate."""
     return {
         "plan": None,
-        "baseFee": number(BASE_FEE),
+        "baseFee": number(NO_FEE),
         "notes": [NO_PLAN],
         "metrics": {
             named.plural: {

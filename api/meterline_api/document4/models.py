@@ -25,11 +25,13 @@ class UsageSummaryModel(BaseModel):
     """A UsageSummary."""
 
     companyId: str
+    plan: str | None = Field(description="What it costs by; null: the prices of quotas.")
     startDate: str
     endDate: str = Field(description="Not included.")
     metrics: MetricCosts
+    otherCosts: dict[str, float] = Field(description="Costs of other metrics that the plan charges, by their keys.")
     totalUsageCost: float
-    baseFee: float
+    baseFee: float = Field(description="Of the plan; of a part of its period in proportion.")
     totalCost: float
     grandTotal: float = Field(description="The same as totalCost.")
     currency: str
@@ -108,9 +110,10 @@ class StorageModel(BaseModel):
 class StripeReportModel(BaseModel):
     """What became of a report to Stripe."""
 
-    successful: int
-    failed: int
+    successful: int = Field(description="Days of a company's metric that Stripe took.")
+    failed: int = Field(description="What it did not get: each has a sentence in `errors`.")
     errors: list[str]
+    run: str = Field(description="The run of the job: GET /v1/billing/runs/{run} shows it.")
 
 
 TRACKING_SCHEMA: Final[dict[str, Any]] = {

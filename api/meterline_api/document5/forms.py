@@ -5,18 +5,21 @@ Its service and usage type are one metric of ours, ``service.usage_type``. Its t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
 
+from meterline_api.billing.pricing.money import decimal_of
 from meterline_api.documents.costs import Cost, change, total
 from meterline_api.documents.instants import unix_seconds
 from meterline_api.models import UsageRow
 from meterline_api.numbers import number
+from meterline_schemas.billing.invoice import Invoice, Line, Status
 from meterline_schemas.event import Name
 from meterline_schemas.quantity import parse_nano
 
@@ -92,6 +95,54 @@ def invoice(
             for metric, cost in sorted(costs.items())
             if cost.rate is None
         ],
+    }
+
+
+def plan_invoice(
+    tenant_id: str,
+    period: tuple[datetime, datetime],
+    lines: Iterable[Line],
+    unpriced: Mapping[str, Decimal],
+    currency: str,
+    kept: Invoice | None,
+) -> dict[str, Any]:
+    """By a plan: an item for each of its lines; those of several periods at one rate are one. ``kept`` is the invoice
+    that was closed for the period, ``unpriced`` what was used and the plan does not charge.
+    """
+    lines = list(lines)
+    return {
+        "id": f"inv_{tenant_id}_{unix_seconds(period[0])}",
+        "tenant_id": tenant_id,
+        "period_start": unix_seconds(period[0]),
+        "period_end": unix_seconds(period[1]),
+        "items": _items(lines),
+        "total_amount": number(total(line.amount for line in lines)),
+        "currency": currency,
+        "status": "generated",
+        "unpriced": [{**_named(metric), "quantity": number(used)} for metric, used in sorted(unpriced.items())],
+        "number": kept.number if kept is not None else None,
+        "state": kept.status if kept is not None else Status.DRAFT,
+    }
+
+
+def _items(lines: Iterable[Line]) -> list[dict[str, Any]]:
+    together: dict[tuple[str, str, Decimal | None, Decimal | None, str], list[Line]] = {}
+    for line in lines:
+        together.setdefault((line.kind, line.metric, line.rate, line.per, line.origin), []).append(line)
+    return [_item(same) for same in together.values()]
+
+
+def _item(same: Sequence[Line]) -> dict[str, Any]:
+    first = same[0]
+    is_usage = bool(first.metric)
+    quantities = (each.quantity if is_usage else (each.share or Decimal(1)) for each in same)
+    rate = None if first.rate is None else decimal_of(Fraction(first.rate) / Fraction(first.per or 1))
+    return {
+        **(_named(first.metric) if is_usage else {"service": "", "usage_type": first.kind}),
+        "quantity": number(total(each or Decimal(0) for each in quantities)),
+        "included": number(total(each.included or Decimal(0) for each in same)),
+        "rate": None if rate is None else number(rate),
+        "amount": number(total(each.amount for each in same)),
     }
 
 

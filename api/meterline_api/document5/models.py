@@ -6,6 +6,8 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, Field
 
+from meterline_schemas.billing.invoice import Status
+
 
 class RecordedModel(BaseModel):
     id: str
@@ -23,7 +25,7 @@ class _Named(BaseModel):
 class InvoiceItem(_Named):
     quantity: float
     included: float = Field(description="What of the quantity is not charged.")
-    rate: float
+    rate: float | None = Field(description="Of one unit; null where it depends on the quantity.")
     amount: float = Field(description="Rounded once.")
 
 
@@ -32,7 +34,7 @@ class Unpriced(_Named):
 
 
 class InvoiceModel(BaseModel):
-    """An invoice as it comes out now; it is not kept."""
+    """An invoice: as it was closed, where one was for the period; else as it comes out now, and it is not kept."""
 
     id: str
     tenant_id: str
@@ -43,6 +45,8 @@ class InvoiceModel(BaseModel):
     currency: str
     status: Literal["generated"]
     unpriced: list[Unpriced] = Field(description="What was used and has no price.")
+    number: str | None = Field(None, description="Of the closed invoice. Only of a tenant that is on a plan.")
+    state: Status | None = Field(None, description="`draft` until it is closed. Only of a tenant that is on a plan.")
 
 
 class UsageOfType(BaseModel):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final
 
@@ -42,13 +42,17 @@ _marks: Final = Marks()
 
 @dataclass(frozen=True)
 class Pull:
-    """How a caller wants a selection. ``limit``: a page of it; ``cursor``: what follows a row."""
+    """How a caller wants a selection. ``limit``: a page of it; ``cursor``: what follows a row.
+
+    ``pinned`` are parameters of the address of the next page.
+    """
 
     format: Format
     limit: int | None = None
     cursor: str | None = None
     snapshot: str | None = None
     consistent: bool = True
+    pinned: Mapping[str, str] = field(default_factory=dict)
 
 
 async def answer(request: Request, selection: Selection, pull: Pull) -> Response:
@@ -141,7 +145,7 @@ async def _file(
     format, table = pull.format, reader.selection.table
     snapshot = measured.snapshot
     cursor = None if next_key is None else write_cursor(table, next_key, reader.selection.positions)
-    link = None if cursor is None else following(request, cursor=cursor)
+    link = None if cursor is None else following(request, cursor=cursor, **pull.pinned)
     headers = _headers(reader, link) | {"X-Total-Count": str(snapshot.sum.count)}
     rows = page_rows(snapshot.sum.count, measured.size, measured.longest)
     encoding = _encoding(request, format)

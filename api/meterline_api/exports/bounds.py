@@ -34,6 +34,15 @@ def bounds(start: datetime | None, end: datetime | None, now: datetime, *, hours
     return milliseconds(first), milliseconds(last)
 
 
+def bounded(moment: datetime | None) -> datetime | None:
+    """An end of a range in UTC, where it is given.
+
+    Raises:
+        BoundsError: nothing can lie there.
+    """
+    return None if moment is None else _utc(moment)
+
+
 def _utc(moment: datetime) -> datetime:
     try:
         found = moment.astimezone(UTC)

@@ -147,11 +147,11 @@ def _row(table: Table) -> dict[str, Any]:
     return {
         "type": "object",
         "required": [column.name for column in table.columns],
-        "properties": {column.name: _schema(column) for column in table.columns},
+        "properties": {column.name: schema_of(column) for column in table.columns},
     }
 
 
-def _schema(column: Column) -> dict[str, Any]:
+def schema_of(column: Column) -> dict[str, Any]:
     kinds: dict[Kind, dict[str, Any]] = {
         Kind.INTEGER: {"type": "integer"},
         Kind.FLAG: {"type": "boolean"},

@@ -42,7 +42,8 @@ class Definition(msgspec.Struct, frozen=True):
 class Selection:
     """Rows in ``[start, end)``, milliseconds since 1970, of these tenants (None: everybody's) and this metric.
 
-    ``positions`` are the last offset of each Kafka partition that counts; None: all rows.
+    ``positions`` are the last offset of each Kafka partition that counts; None: all rows. Usage at positions is
+    computed from the events. ``since``: of that only rows that an event behind these positions is in.
     """
 
     table: Table
@@ -53,6 +54,7 @@ class Selection:
     window: Window | None = None
     positions: Positions | None = None
     definitions: tuple[Definition, ...] = field(default=(), repr=False)
+    since: Positions | None = None
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple
 
-from meterline_api.exports.selection import LAST_MS, Key, Selection
+from meterline_api.exports.folds import OF_EVENTS, OF_PARTS, VALUE
+from meterline_api.exports.selection import LAST_MS, Key, Positions, Selection
 from meterline_api.exports.tables import Table
 from meterline_api.formats.table import Column, Format, Kind
 from meterline_api.usage.query import Window
@@ -97,9 +98,11 @@ def positions(selection: Selection) -> Statement:
 def page(selection: Selection, after: Key | None, until: Key | None, rows: int) -> Statement:
     """The first ``rows`` rows after a key, up to a bound, with the table's columns."""
     parameters = _ranges(selection) | {"rows": rows}
-    where = _where(selection, parameters, f"u.{selection.table.moment}")
     if selection.window is None:
+        where = _where(selection, parameters, f"u.{selection.table.moment}")
         return _lines(selection, where, parameters, after)
+    moment = "u.hour" if selection.positions is None else "u.timestamp"
+    where = _where(selection, parameters, moment)
     return _usage(selection, selection.window, where, parameters, after, until)
 
 
@@ -110,15 +113,7 @@ def _lines(selection: Selection, where: str, parameters: dict[str, Any], after: 
         where += " AND " + _after(names, [_parameter(n, kind) for n, kind in enumerate(table.key_kinds)])
         parameters |= {f"after_{n}": value for n, value in enumerate(after)}
     if selection.positions is not None:
-        if not selection.positions:
-            where += " AND 0"
-        else:
-            where += (
-                " AND u.kafka_offset <= transform(u.kafka_partition, "
-                "{partitions:Array(Int32)}, {offsets:Array(Int64)}, toInt64(-1))"
-            )
-            parameters["partitions"] = [partition for partition, _offset in selection.positions]
-            parameters["offsets"] = [offset for _partition, offset in selection.positions]
+        where += f" AND u.kafka_offset <= {_offset_of('', selection.positions, parameters)}"
     columns = ", ".join(f"u.{column.name} AS {column.name}" for column in table.columns)
     final = " FINAL" if table.source == "rejected_events" else ""
     return Statement(
@@ -131,7 +126,7 @@ def _lines(selection: Selection, where: str, parameters: dict[str, Any], after: 
 def _usage(
     selection: Selection, window: Window, where: str, parameters: dict[str, Any], after: Key | None, until: Key | None
 ) -> Statement:
-    start = _STARTS[window].format("u.hour")
+    start = _STARTS[window].format("u.hour" if selection.positions is None else "u.timestamp")
     if after is not None:
         last = _STARTS[window].format(_HOUR)
         where += " AND " + _after(["u.tenant_id", "u.metric", start], [*_PAIR, last])
@@ -141,12 +136,15 @@ def _usage(
             " AND u.tenant_id <= {until_0:String} AND (u.tenant_id < {until_0:String} OR u.metric <= {until_1:String})"
         )
         parameters |= {"until_0": until[0], "until_1": until[1]}
+    fold, source, having = OF_PARTS, "usage_parts", ""
+    if selection.positions is not None:
+        fold, source = OF_EVENTS, "usage_events"
+        where += f" AND u.kafka_offset <= {_offset_of('', selection.positions, parameters)}"
+    if selection.since is not None:
+        having = f"HAVING countIf(u.kafka_offset > {_offset_of('since_', selection.since, parameters)}) > 0 "
     folded = (
-        f"SELECT u.tenant_id AS tenant_id, u.metric AS metric, {start} AS began, sum(u.count) AS events, "
-        "sum(u.sum) AS total, min(u.min) AS least_one, max(u.max) AS greatest_one, "
-        "argMax(u.last, (u.last_timestamp, u.last_id)) AS final_one, max(u.last_timestamp) AS final_timestamp, "
-        "argMax(u.last_id, (u.last_timestamp, u.last_id)) AS final_id "
-        f"FROM usage_parts AS u WHERE {where} GROUP BY u.tenant_id, u.metric, began "
+        f"SELECT u.tenant_id AS tenant_id, u.metric AS metric, {start} AS began, {fold} "
+        f"FROM {source} AS u WHERE {where} GROUP BY u.tenant_id, u.metric, began {having}"
         "ORDER BY u.tenant_id, u.metric, began LIMIT {rows:UInt32}"
     )
     parameters["keys"] = [one.key for one in selection.definitions] or [""]
@@ -159,26 +157,11 @@ def _usage(
         f"least(toDateTime64({ends}, 3, 'UTC'), fromUnixTimestamp64Milli({{end:Int64}}, 'UTC')) AS `to`, "
         "transform(toString(metric), {keys:Array(String)}, {aggregations:Array(String)}, 'sum') AS aggregation, "
         "transform(toString(metric), {keys:Array(String)}, {units:Array(String)}, '') AS unit, "
-        f"{_VALUE} AS value, events AS count, total AS sum, least_one AS min, greatest_one AS max, "
+        f"{VALUE} AS value, events AS count, total AS sum, least_one AS min, greatest_one AS max, "
         f"final_one AS last, final_timestamp AS last_timestamp, final_id AS last_id FROM ({folded}) "
         "ORDER BY tenant_id, metric, began"
     )
     return Statement(sql, parameters)
-
-
-# in whole billionths: the quotient nearest to sum / count, half to even
-_NANO: Final = "abs(toInt256(total * 1000000000))"
-_QUOTIENT: Final = f"intDiv({_NANO}, toInt256(events))"
-_TWICE: Final = f"2 * ({_NANO} - {_QUOTIENT} * toInt256(events))"
-_UP: Final = f"({_TWICE} > toInt256(events) OR ({_TWICE} = toInt256(events) AND bitAnd({_QUOTIENT}, toInt256(1)) = 1))"
-_AVERAGE: Final = (
-    f"toDecimal256(({_QUOTIENT} + if({_UP}, 1, 0)) * if(total < 0, -1, 1), 9) / toDecimal256(1000000000, 0)"
-)
-_VALUE: Final = (
-    "multiIf(aggregation = 'sum', toNullable(total), aggregation = 'count', toDecimal256(events, 9), "
-    f"aggregation = 'avg', toDecimal256({_AVERAGE}, 9), aggregation = 'min', toDecimal256(least_one, 9), "
-    "aggregation = 'max', toDecimal256(greatest_one, 9), aggregation = 'last', toDecimal256(final_one, 9), NULL)"
-)
 
 
 def _ranges(selection: Selection) -> dict[str, Any]:
@@ -197,6 +180,14 @@ def _where(selection: Selection, parameters: dict[str, Any], time: str) -> str:
         where += " AND u.metric = {metric:String}"
         parameters["metric"] = selection.metric
     return where
+
+
+def _offset_of(name: str, positions: Positions, parameters: dict[str, Any]) -> str:
+    """The offset that positions have of a row's partition; -1 where they have none."""
+    parameters[f"{name}partitions"] = [partition for partition, _offset in positions] or [-1]
+    parameters[f"{name}offsets"] = [offset for _partition, offset in positions] or [-1]
+    arrays = f"{{{name}partitions:Array(Int32)}}, {{{name}offsets:Array(Int64)}}"
+    return f"transform(u.kafka_partition, {arrays}, toInt64(-1))"
 
 
 def _after(names: list[str], values: list[str]) -> str:

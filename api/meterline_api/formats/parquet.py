@@ -86,12 +86,16 @@ class _Sink(io.RawIOBase):
 
 def whole(columns: Sequence[Column], rows: Iterable[Mapping[str, Any]]) -> bytes:
     """Rows as ``text`` takes them."""
-    found = list(rows)
-    arrays = [
-        pa.array([_value(column, row.get(column.name)) for row in found], _TYPES[column.kind]) for column in columns
-    ]
     writer = Writer(columns)
-    return writer.write(pa.table(arrays, names=[column.name for column in columns])) + writer.close()
+    return writer.write(table(columns, list(rows))) + writer.close()
+
+
+def table(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> Any:
+    """An Arrow table of rows as ``text`` takes them."""
+    arrays = [
+        pa.array([_value(column, row.get(column.name)) for row in rows], _TYPES[column.kind]) for column in columns
+    ]
+    return pa.table(arrays, names=[column.name for column in columns])
 
 
 def read_stream(stream: bytes) -> Any:

@@ -16,6 +16,7 @@ from meterline_api.document2.usage import history, named_features, running
 from meterline_api.document3.definitions import named
 from meterline_api.documents.instants import iso_seconds
 from meterline_api.documents.period_usage import month_of
+from meterline_api.documents.plan_costs import rounding_of
 from meterline_api.documents.shared import (
     READS,
     TRACKS,
@@ -88,20 +89,23 @@ async def track_usage(request: Request) -> Response:
 @router.get(
     "/api/usage/{organizationId}",
     response_model=models.CurrentUsageModel,
-    responses=errors(404, *READS),
+    responses=errors(404, 409, *READS),
     summary="Usage, quotas and overage of the running period",
     dependencies=_READ,
 )
 async def get_current_usage(request: Request, organizationId: Org, features: Features = None) -> Response:
-    """Each feature in the period of its quota (else of its metric): used ones first. `overageAmount` is in units of
-    `currency` and rounded once; `pricePerUnit` is in the smallest unit of it (cents), as the document has it.
+    """Each feature in the period of its quota (else of its metric), used ones first; what the organisation's plan
+    charges, in the plan's period and at its price. `overageAmount` is in units of `currency` and rounded once;
+    `pricePerUnit` is in the smallest unit of it (cents), as the document has it.
 
     Of a gauge (`time_weighted`) the level counts: the latest reading. Of several currencies there is no sum:
     `totalOverageAmount` is null, and `byCurrency` has one for each.
     """
     refuse_unseen(request, organizationId)
     service, now = service_of(request), datetime.now(UTC)
-    found = await running(service, organizationId, named_features(service, organizationId, features), now)
+    found = await running(
+        service, organizationId, named_features(service, organizationId, features), now, rounding_of(request)
+    )
     start, end = month_of(service.catalog.book, organizationId, now)
     return answer(
         {
@@ -117,7 +121,7 @@ async def get_current_usage(request: Request, organizationId: Org, features: Fea
 @router.get(
     "/api/usage/{organizationId}/history",
     response_model=models.HistoryModel,
-    responses=errors(404, *READS),
+    responses=errors(404, 409, *READS),
     summary="Usage of the last periods",
     dependencies=_READ,
 )
@@ -127,8 +131,8 @@ async def get_usage_history(
     limit: Annotated[int, Query(ge=1, le=36, description="Periods, the running one among them.")] = 12,
     features: Features = None,
 ) -> Response:
-    """Periods with usage, the latest first. A feature's periods are those of its quota as it is now, at the price that
-    it has now; of a gauge it is the mean level.
+    """Periods with usage, the latest first. A feature's periods are those of its plan or quota as it is now, at the
+    price of the plan of then, or that its quota has now; of a gauge it is the mean level.
     """
     refuse_unseen(request, organizationId)
     service, now = service_of(request), datetime.now(UTC)
@@ -140,7 +144,7 @@ async def get_usage_history(
             "features": [forms.summary(feature) for feature in found],
             **forms.amounts((feature.cost for feature in found), "totalOverageAmount"),
         }
-        for (start, end), found in await history(service, organizationId, metrics, limit, now)
+        for (start, end), found in await history(service, organizationId, metrics, limit, now, rounding_of(request))
     ]
     return answer({**forms.organisation(organizationId), "periods": periods})
 
@@ -148,7 +152,7 @@ async def get_usage_history(
 @router.get(
     "/api/usage/{organizationId}/estimate",
     response_model=models.EstimateModel,
-    responses=errors(404, *READS),
+    responses=errors(404, 409, *READS),
     summary="What the running period will cost",
     dependencies=_READ,
 )
@@ -158,7 +162,9 @@ async def estimate_usage_costs(request: Request, organizationId: Org, features: 
     """
     refuse_unseen(request, organizationId)
     service, now = service_of(request), datetime.now(UTC)
-    found = await running(service, organizationId, named_features(service, organizationId, features), now)
+    found = await running(
+        service, organizationId, named_features(service, organizationId, features), now, rounding_of(request)
+    )
     return answer(
         {
             **forms.organisation(organizationId),

@@ -11,12 +11,17 @@ from fastapi import APIRouter, Path, Query, Request, Response
 
 from meterline_api.access.guard import caller, needs, refuse_unseen
 from meterline_api.access.principal import Right
+from meterline_api.audit.auditing import author_of
+from meterline_api.billing.jobs.running import Jobs
+from meterline_api.billing.pricing.rating import unit_price
 from meterline_api.document4 import forms, models
 from meterline_api.document4.names import METRICS
-from meterline_api.document4.usage import analytics_of, summary_of
+from meterline_api.document4.reporting import reported
+from meterline_api.document4.usage import analytics_of, month_at, summary_of
 from meterline_api.documents.costs import decimal_of, exact_cost
 from meterline_api.documents.instants import iso_seconds
-from meterline_api.documents.period_usage import is_gauge, month_of
+from meterline_api.documents.period_usage import is_gauge
+from meterline_api.documents.plan_costs import rounding_of
 from meterline_api.documents.settling import Settling
 from meterline_api.documents.shared import (
     READS,
@@ -41,6 +46,8 @@ from meterline_api.routes import health
 from meterline_api.storage.desk import measure_now
 from meterline_api.storage.unit import Unit
 from meterline_api.submissions import Submission
+from meterline_schemas.billing.run import Job
+from meterline_schemas.catalog import Book
 from meterline_schemas.event import MAX_ID
 from meterline_schemas.reading import InvalidLine
 
@@ -64,12 +71,13 @@ Iso = Annotated[str | None, Query(max_length=50)]
     dependencies=_READ,
 )
 async def get_current_month_usage(request: Request, companyId: Company = None) -> Response:
-    """A UsageSummary of the company's running month. Costs come from the flat prices of its quotas, or of those for all
-    tenants: each line is rounded once. Storage counts its mean level, and costs its GB-months so far.
+    """A UsageSummary of the company's running month: the period of its plan, where it is on one. It costs what that
+    plan says, with its base fee; without a plan, by the flat prices of quotas: its own, or those for all tenants. Each
+    line is rounded once. Storage counts its mean level, and costs its GB-months so far.
     """
     company, service, now = _company(request, companyId), service_of(request), datetime.now(UTC)
-    start, end = month_of(service.catalog.book, company, now)
-    return answer(forms.summary(await summary_of(service, company, start, end, now)))
+    start, end = month_at(service.catalog.book, company, now)
+    return answer(forms.summary(await summary_of(service, company, start, end, now, rounding_of(request))))
 
 
 @router.get(
@@ -83,13 +91,14 @@ async def get_usage_in_range(
     request: Request, startDate: Iso = None, endDate: Iso = None, companyId: Company = None
 ) -> Response:
     """A UsageSummary of a range of ISO 8601 dates or whole hours, in UTC. An `endDate` without a time is a day that
-    belongs to the range; with one it is not included. By default it is this month.
+    belongs to the range; with one it is not included. By default it is this month. Of a part of a plan's period the
+    base fee, and what is included, are taken in proportion.
     """
     company, now = _company(request, companyId), datetime.now(UTC)
     start = None if startDate is None else iso_instant(startDate, "startDate")[0]
     end = None if endDate is None else _end(endDate)
     first, last = hours(start, end, now, ("startDate", "endDate"))
-    return answer(forms.summary(await summary_of(service_of(request), company, first, last, now)))
+    return answer(forms.summary(await summary_of(service_of(request), company, first, last, now, rounding_of(request))))
 
 
 @router.get(
@@ -101,10 +110,11 @@ async def get_usage_in_range(
 )
 async def get_usage_analytics(request: Request, companyId: Company = None) -> Response:
     """`trend` is this month so far against the whole month before, in percent, for each metric; `trend.cost` is the
-    projected cost against the last month's. The projection is linear to the real end of the month.
+    projected cost against the last month's. The projection goes to the real end of the month, on at the same rate or,
+    on a plan and with eight weeks of history, by weekday; the base fee is not multiplied.
     """
     company, now = _company(request, companyId), datetime.now(UTC)
-    return answer(forms.analytics(*await analytics_of(service_of(request), company, now)))
+    return answer(forms.analytics(*await analytics_of(service_of(request), company, now, rounding_of(request))))
 
 
 @router.post(
@@ -136,8 +146,7 @@ async def track_company_usage(
         else Submission(company, metric, body.quantity, None, body.timestamp, properties=body.metadata)
     )
     (tracked,) = await track(request, [submission])
-    quota = service.catalog.book.quota(company, metric)
-    price = None if quota is None or is_gauge(found) else quota.price_per_unit
+    price = None if is_gauge(found) else _unit_price(service.catalog.book, company, metric, datetime.now(UTC))[0]
     return answer(
         {
             "success": True,
@@ -192,8 +201,7 @@ async def calculate_storage(request: Request, companyId: Company = None) -> Resp
     found = next((reading for reading in measured.tenants if reading.tenant_id == company), None)
     quantity, size = (Decimal(found.quantity), found.bytes) if found is not None else (Decimal(0), 0)
     in_bytes = measured.unit is Unit.BYTE
-    quota = service_of(request).catalog.book.quota(company, measured.metric)
-    price = None if quota is None else quota.price_per_unit
+    price, currency = _unit_price(service_of(request).catalog.book, company, measured.metric, measured.at)
     return answer(
         {
             "companyId": company,
@@ -201,7 +209,7 @@ async def calculate_storage(request: Request, companyId: Company = None) -> Resp
             "gb": number(decimal_of(size) if in_bytes else quantity),
             "unit": "GB" if in_bytes else str(measured.unit),
             "cost": None if price is None else number(exact_cost(price, quantity)),
-            "currency": None if quota is None else quota.currency,
+            "currency": currency,
             "measuredAt": iso_seconds(measured.at),
         }
     )
@@ -209,13 +217,22 @@ async def calculate_storage(request: Request, companyId: Company = None) -> Resp
 
 @router.post(
     "/api/billing/report-to-stripe",
-    responses=errors(501),
+    response_model=models.StripeReportModel,
+    responses=errors(409, 501, 503),
     summary="Report usage to Stripe",
     dependencies=_ADMIN,
 )
-async def report_to_stripe(request: Request) -> models.StripeReportModel:
-    """Administrators only. **501** in this version: reporting to Stripe comes with billing."""
-    raise not_implemented("reporting to Stripe comes with billing, which is not part of this version")
+async def report_to_stripe(request: Request) -> Response:
+    """Push what is not at Stripe yet, for all companies, and wait for what comes of it: the job `push` of
+    `POST /v1/billing/runs`. One company that cannot be pushed stops no other. For administrators of all companies.
+
+    **501**: the server has no Stripe key. **503**: it goes on; `GET /v1/billing/runs` says how it ends.
+    """
+    jobs: Jobs = request.app.state.billing_jobs
+    if Job.PUSH not in jobs.runner.jobs:
+        raise not_implemented("billing at Stripe is not set up: set METERLINE_STRIPE_KEY of the server")
+    refuse_unseen(request, "")
+    return answer(await reported(jobs, author_of(request), datetime.now(UTC)))
 
 
 @router.get(
@@ -240,6 +257,16 @@ def _company(request: Request, named: str | None) -> str:
         raise wrong("companyId", "is missing: this key or token does not stand for one company")
     refuse_unseen(request, company)
     return company
+
+
+def _unit_price(book: Book, company: str, metric: str, at: datetime) -> tuple[Decimal | None, str | None]:
+    """What a unit costs by the company's plan, else by its quota, and the currency; None where units differ."""
+    plan = book.plan_of(company, at)
+    charge = plan.at(at).charge(metric) if plan is not None else None
+    if plan is not None and charge is not None:
+        return unit_price(charge.price), plan.currency
+    quota = book.quota(company, metric) if plan is None else None
+    return (None, None) if quota is None else (quota.price_per_unit, quota.currency)
 
 
 def _end(text: str) -> datetime:

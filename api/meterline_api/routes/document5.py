@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from decimal import Decimal
 from http import HTTPStatus
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
@@ -17,6 +17,7 @@ from meterline_api.access.principal import Right
 from meterline_api.document5 import forms, models
 from meterline_api.documents.costs import cost_of
 from meterline_api.documents.period_usage import PAGE, rows_of, used
+from meterline_api.documents.plan_costs import kept_invoice, plan_costs, rounding_of
 from meterline_api.documents.reporting import record_report
 from meterline_api.documents.shared import (
     READS,
@@ -34,6 +35,7 @@ from meterline_api.documents.shared import (
 )
 from meterline_api.documents.tracking import track
 from meterline_api.problems import Code, Problem
+from meterline_api.service import Service
 from meterline_api.submissions import Submission
 from meterline_api.usage.query import UsageQuery, Window
 from meterline_schemas.event import MAX_ID
@@ -103,8 +105,11 @@ async def get_invoice(
         str | None, Query(pattern="^[A-Z]{3}$", description="Only what has its price in this currency.")
     ] = None,
 ) -> Response:
-    """What usage in `[from, to)` costs under the flat prices of the tenant's quotas, or of those for all: what they
-    include is taken off once, and each item is rounded once. Of the finance role, and of a tenant's own viewers.
+    """What usage in `[from, to)` costs. Of the finance role, and of a tenant's own viewers.
+
+    By the tenant's plan: the invoice that was closed for this period or, for any other range, what it comes to; of a
+    part of a period the base fee, and what is included, are taken in proportion. Without a plan under the flat prices
+    of its quotas, or of those for all: what they include is taken off once. Each item is rounded once.
 
     **409**: prices are in several currencies; choose one.
     """
@@ -114,18 +119,12 @@ async def get_invoice(
         raise denied(f"invoices of all tenants need {Right.MANAGE_FINANCE}")
     service, now = service_of(request), datetime.now(UTC)
     period = hours(_instant(start, "from"), _instant(end, "to"), now)
-    book = service.catalog.book
-    rows = await used(service, tenant, *period, now)
-    costs = {metric: cost_of(book.quota(tenant, metric), Decimal(row.value)) for metric, row in rows.items()}
-    found = sorted({cost.currency for cost in costs.values() if cost.currency is not None})
-    if currency is None and len(found) > 1:
-        detail = f"prices of {tenant!r} are in {' and '.join(found)}; choose one with currency="
-        raise Problem(HTTPStatus.CONFLICT, Code.CONFLICT, detail)
-    chosen = currency or next(iter(found), forms.DEFAULT_CURRENCY)
-    mine = {metric: cost for metric, cost in costs.items() if cost.currency in (None, chosen)}
-    details = {"filters": {"tenant": tenant, "from": start, "to": end}, "recordCount": len(mine)}
+    found = await _by_plan(request, tenant, period, currency) or await _by_quotas(
+        service, tenant, period, currency, now
+    )
+    details = {"filters": {"tenant": tenant, "from": start, "to": end}, "recordCount": len(found["items"])}
     await record_report(request, "billing.invoice.generated", "billing", details)
-    return answer(forms.invoice(tenant, period, mine, chosen))
+    return answer(found)
 
 
 @router.get(
@@ -145,6 +144,40 @@ async def get_tenant_usage(request: Request, tenant: TenantPath, start: Start = 
     before = await used(service, tenant, earliest, first, now) if earliest < first else {}
     days = await rows_of(service, UsageQuery(first, last, Window.DAY, (tenant,), limit=PAGE), now)
     return answer(forms.usage(tenant, (first, last), rows, before, days))
+
+
+async def _by_plan(
+    request: Request, tenant: str, period: tuple[datetime, datetime], currency: str | None
+) -> dict[str, Any] | None:
+    """None: the tenant is on no plan in the period."""
+    kept = await kept_invoice(request, tenant, *period)
+    if kept is not None:
+        lines = kept.lines if currency in (None, kept.currency) else ()
+        return forms.plan_invoice(tenant, period, lines, {}, currency or kept.currency, kept)
+    service = service_of(request)
+    costs = await plan_costs(service.clickhouse, service.catalog.book, tenant, *period, rounding_of(request))
+    if costs is None:
+        return None
+    if currency not in (None, costs.currency):
+        return forms.plan_invoice(tenant, period, (), {}, str(currency), None)
+    lines = tuple(line for bill in costs.bills for line in bill.lines)
+    return forms.plan_invoice(tenant, period, lines, costs.unpriced, costs.currency, None)
+
+
+async def _by_quotas(
+    service: Service, tenant: str, period: tuple[datetime, datetime], currency: str | None, now: datetime
+) -> dict[str, Any]:
+    """Raises Problem: 409, prices are in several currencies."""
+    book = service.catalog.book
+    rows = await used(service, tenant, *period, now)
+    costs = {metric: cost_of(book.quota(tenant, metric), Decimal(row.value)) for metric, row in rows.items()}
+    found = sorted({cost.currency for cost in costs.values() if cost.currency is not None})
+    if currency is None and len(found) > 1:
+        detail = f"prices of {tenant!r} are in {' and '.join(found)}; choose one with currency="
+        raise Problem(HTTPStatus.CONFLICT, Code.CONFLICT, detail)
+    chosen = currency or next(iter(found), forms.DEFAULT_CURRENCY)
+    mine = {metric: cost for metric, cost in costs.items() if cost.currency in (None, chosen)}
+    return forms.invoice(tenant, period, mine, chosen)
 
 
 def _instant(text: str | None, field: str) -> datetime | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated, Any, Final
@@ -13,9 +14,11 @@ from pydantic import WithJsonSchema as Shown
 from meterline_api.access.guard import needs, require, tenants_of
 from meterline_api.access.principal import Right
 from meterline_api.audit.auditing import audit
+from meterline_api.billing.exporting.as_of import AsOf, AsOfError, read_as_of
 from meterline_api.exports import examples
 from meterline_api.exports.answer import Pull, answer
 from meterline_api.exports.bounds import BoundsError, bounds
+from meterline_api.exports.past import LEDGER, settled
 from meterline_api.exports.selection import Selection, definitions
 from meterline_api.exports.tables import EVENTS, REJECTED, USAGE, Table
 from meterline_api.formats.chosen import format_of
@@ -25,6 +28,7 @@ from meterline_api.service import Service
 from meterline_api.usage.query import Window
 from meterline_api.usage.windows import DURATIONS
 from meterline_schemas.audit.entry import instant
+from meterline_schemas.errors import UnavailableError
 from meterline_schemas.event import MAX_ID
 
 MOST: Final = 100_000
@@ -52,6 +56,18 @@ _Consistent = Annotated[
         description="false: each row as it is when it is read, at once and without ETag, length and resuming by bytes."
     ),
 ]
+_AsOf = Annotated[
+    str | None,
+    Query(
+        max_length=8192,
+        description="Of the events that had come by then: an instant, or `Meterline-As-Of` of an earlier answer.",
+    ),
+]
+_Since = Annotated[
+    str | None,
+    Query(max_length=8192, description="Only rows that changed since: `Meterline-As-Of` of the last pull."),
+]
+AS_OF: Final = "Meterline-As-Of"
 _Format = Annotated[Format, format_of(Format.CSV, Format.NDJSON, Format.PARQUET, Format.JSON)]
 _WINDOWS: Final = (Window.HOUR, Window.DAY, Window.MONTH)
 _DURATIONS: Final = [text for text, window in DURATIONS.items() if window in _WINDOWS]
@@ -86,14 +102,18 @@ async def export_usage(
     cursor: _Cursor = None,
     snapshot: _Snapshot = None,
     consistent: _Consistent = True,
+    as_of: _AsOf = None,
+    since: _Since = None,
 ) -> Response:
     """A row for each tenant, metric and window, late events included, in the order of these.
 
     `from` and `to` are whole hours. `value` is the metric's number as it is defined; it is empty where only the events
     can tell it (unique counts, percentiles, gauges), which `GET /v1/usage` answers.
+
+    With `as_of` it is computed from the events that had come by then, and is the same whatever comes later.
     """
     pull = Pull(format, limit, cursor, snapshot, consistent)
-    return await _export(request, USAGE, tenant_id, metric, start, end, pull, window)
+    return await _export(request, USAGE, tenant_id, metric, start, end, pull, window, (as_of, since))
 
 
 @router.get(
@@ -155,8 +175,10 @@ async def _export(
     end: datetime | None,
     pull: Pull,
     window: Window | None = None,
+    moments: tuple[str | None, str | None] = (None, None),
 ) -> Response:
-    """
+    """``moments``: as of when, and since when.
+
     Raises:
         Problem: whatever is wrong with the request; 503 where ClickHouse does not answer.
     """
@@ -173,9 +195,47 @@ async def _export(
     known = service.catalog.book.metrics.values() if table is USAGE else ()
     defined = definitions([(each.key, each.aggregation.value, each.unit) for each in known])
     selection = Selection(table, first, last, tenants, metric, window, None, defined)
+    said = dict[str, str]()
+    if moments != (None, None):
+        selection, said = await _past(service, selection, *moments)
+        pull = replace(pull, pinned=said)
     found = await answer(request, selection, pull)
+    if said:
+        found.headers[AS_OF] = said["as_of"]
     await _generated(request, selection, pull, found)
     return found
+
+
+async def _past(
+    service: Service, selection: Selection, as_of: str | None, since: str | None
+) -> tuple[Selection, dict[str, str]]:
+    """The selection at the positions of these moments, and both as they were found.
+
+    Raises:
+        Problem: they are none; 503 where ClickHouse does not answer.
+    """
+    now = datetime.now(UTC)
+    try:
+        wanted = AsOf(now) if as_of is None else read_as_of(as_of, LEDGER)
+        before = None if since is None else read_as_of(since, LEDGER, "since")
+    except AsOfError as error:
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, Code.INVALID_REQUEST, str(error)) from None
+
+    async def pinned(moment: AsOf) -> AsOf:
+        if moment.positions is not None:
+            return moment
+        ended = moment.at < now
+        found = await settled(service.clickhouse, selection.start, selection.end, moment.at if ended else None)
+        return AsOf(min(moment.at, now), LEDGER, found)
+
+    try:
+        wanted, before = await pinned(wanted), None if before is None else await pinned(before)
+    except UnavailableError as error:
+        raise Problem(
+            HTTPStatus.SERVICE_UNAVAILABLE, Code.CLICKHOUSE_UNAVAILABLE, str(error), headers={"Retry-After": "5"}
+        ) from None
+    said = {"as_of": str(wanted)} | ({} if before is None else {"since": str(before)})
+    return replace(selection, positions=wanted.positions, since=None if before is None else before.positions), said
 
 
 async def _generated(request: Request, selection: Selection, pull: Pull, found: Response) -> None:
@@ -188,7 +248,7 @@ async def _generated(request: Request, selection: Selection, pull: Pull, found: 
         return
     tenants = selection.tenants
     named = {"tenants": tenants, "metric": selection.metric, "window": selection.window, "limit": pull.limit}
-    filters: dict[str, Any] = {name: value for name, value in named.items() if value is not None}
+    filters: dict[str, Any] = {name: value for name, value in named.items() if value is not None} | dict(pull.pinned)
     for name, moment in (("from", selection.start), ("to", selection.end)):
         filters[name] = instant(datetime.fromtimestamp(moment / 1000, UTC))
     only = tenants[0] if tenants is not None and len(tenants) == 1 else ""

@@ -60,7 +60,9 @@ async def ready(request: Request) -> Response:
 async def prometheus(request: Request) -> Response:
     """Metrics in Prometheus' text format."""
     metrics.READY.set(0 if request.app.state.service.trouble() else 1)
-    await request.app.state.census.look(datetime.now(UTC))
+    now = datetime.now(UTC)
+    await request.app.state.census.look(now)
+    await request.app.state.billing_census.look(now)
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
 

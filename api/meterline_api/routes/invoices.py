@@ -20,6 +20,7 @@ from meterline_api.billing.invoices.drafts import draft
 from meterline_api.billing.invoices.ledger import AlreadyVoidError
 from meterline_api.billing.invoices.running import Invoices
 from meterline_api.billing.invoices.store import Wanted
+from meterline_api.billing.payments.models import InvoicePayment
 from meterline_api.billing.pricing.errors import PricingError
 from meterline_api.billing.rendering.csv import as_csv
 from meterline_api.billing.rendering.html import CONTENT_SECURITY_POLICY, as_html
@@ -27,10 +28,11 @@ from meterline_api.billing.rendering.json import as_json, body
 from meterline_api.billing.rendering.pdf import as_pdf
 from meterline_api.billing.rendering.settings import DocumentSettings
 from meterline_api.billing.rendering.words import exact
-from meterline_api.entries import model_of
+from meterline_api.entries import document, model_of
 from meterline_api.examples import json_body
 from meterline_api.problems import Code, Problem
 from meterline_api.routes.parameters import Cursor, Limit
+from meterline_api.routes.payments import PaymentStates
 from meterline_api.service import Service
 from meterline_api.storage.thread import in_thread
 from meterline_schemas.audit.entry import Draft
@@ -111,17 +113,23 @@ async def list_invoices(
     kind: Annotated[DocumentKind | None, Query()] = None,
     start: Annotated[AwareDatetime | None, Query(alias="from", description="Periods that start then or later.")] = None,
     end: Annotated[AwareDatetime | None, Query(alias="to", description="Periods that end before.")] = None,
+    payment: PaymentStates = None,
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> Response:
-    """Closed ones. A draft of what is open: ``GET /v1/tenants/{tenant_id}/draft-invoice``."""
+    """Closed ones, each with its payment. A draft of what is open: ``GET /v1/tenants/{tenant_id}/draft-invoice``.
+
+    What could not be collected: `?payment=failed&payment=retried`.
+    """
     tenants = tenants_of(request, tenant_id)
-    wanted = Wanted(tenants, kind, start, end, cursor or "", limit)
+    wanted = Wanted(tenants, kind, start, end, cursor or "", limit, tuple(payment or ()))
+    store = _invoices(request).closer.store
     try:
-        found = await _invoices(request).closer.store.page(wanted)
+        found = await store.page(wanted)
+        payments = await store.payments_of(found[:limit])
     except UnavailableError as error:
         raise _away(error) from None
-    answer: dict[str, Any] = {"data": [body(each) for each in found[:limit]]}
+    answer: dict[str, Any] = {"data": [_with_payment(each, payments) for each in found[:limit]]}
     if len(found) > limit:
         answer["next_cursor"] = found[limit - 1].number
     return Response(msgspec.json.encode(answer), media_type=_TYPES[Form.JSON])
@@ -129,7 +137,10 @@ async def list_invoices(
 
 @router.get("/v1/invoices/{number}", response_class=Response, responses=_DOCUMENT, summary="Get an invoice")
 async def get_closed_invoice(request: Request, number: Number, format: FormOf = Form.JSON) -> Response:
-    """A document by its number: the same bytes each time, as long as no credit note takes it back."""
+    """A document by its number: the same each time, as long as no credit note takes it back.
+
+    As JSON it has its `payment` beside it, as whoever collects it told last; null where nobody did.
+    """
     return await _written(request, await _find(request, number), format)
 
 
@@ -231,7 +242,7 @@ async def _written(request: Request, invoice: Invoice, form: Form) -> Response:
     name = invoice.number or f"draft-{invoice.start:%Y-%m-%d}"
     match form:
         case Form.JSON:
-            text = as_json(invoice)
+            text = msgspec.json.encode(_with_payment(invoice, await _payments(request, invoice))) + b"\n"
         case Form.CSV:
             text = as_csv(invoice)
             headers["Content-Disposition"] = f'attachment; filename="{name}.csv"'
@@ -244,6 +255,18 @@ async def _written(request: Request, invoice: Invoice, form: Form) -> Response:
     if invoice.status is Status.DRAFT:
         headers["Cache-Control"] = "no-store"
     return Response(text, media_type=_TYPES[form], headers=headers)
+
+
+async def _payments(request: Request, invoice: Invoice) -> Mapping[str, InvoicePayment]:
+    try:
+        return await _invoices(request).closer.store.payments_of([invoice])
+    except UnavailableError as error:
+        raise _away(error) from None
+
+
+def _with_payment(invoice: Invoice, payments: Mapping[str, InvoicePayment]) -> dict[str, Any]:
+    payment = payments.get(invoice.number)
+    return {**body(invoice), "payment": None if payment is None else document(payment)}
 
 
 def _change(change: Change) -> dict[str, Any]:

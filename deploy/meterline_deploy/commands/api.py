@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any, Final, Self
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final, Self
+
+if TYPE_CHECKING:
+    from http.client import HTTPResponse
 
 URL: Final = "METERLINE_API_URL"
 KEY: Final = "METERLINE_API_KEY"
@@ -57,6 +62,35 @@ class Api:
             ) as response:
                 return self._read(response.status, response.read())
         except (OSError, http.client.HTTPException) as error:
+            raise UnavailableError(
+                f"the API at {self._url} does not answer ({error}); is it running? `meterline doctor` looks"
+                f"{self._without}"
+            ) from None
+
+    @contextmanager
+    def opened(self, path: str, query: list[tuple[str, str]], *, timeout: float = _TIMEOUT) -> Iterator[HTTPResponse]:
+        """An answer whose body is read by the caller, with at most ``timeout`` seconds between two pieces.
+
+        Raises as ``ask``, for what happens while it is read too.
+        """
+        import http.client
+
+        from meterline_deploy.commands.web import parse_url, request
+        from meterline_schemas.errors import ConfigurationError, UnavailableError
+
+        if not self._url:
+            raise ConfigurationError(f"{URL} is not set: set it and {KEY} to the API's, or use `meterline up`")
+        headers = {"Authorization": f"Bearer {self._key}"}
+        try:
+            with request("GET", parse_url(self._url, URL), path, query, headers, timeout=timeout) as response:
+                if response.status != http.client.OK:
+                    self._read(response.status, response.read())
+                yield response
+        except http.client.IncompleteRead:
+            raise UnavailableError(
+                "the answer broke off before its end; ask again, the log of the API says why"
+            ) from None
+        except (TimeoutError, ConnectionError, http.client.HTTPException) as error:
             raise UnavailableError(
                 f"the API at {self._url} does not answer ({error}); is it running? `meterline doctor` looks"
                 f"{self._without}"

@@ -9,7 +9,10 @@ from typing import Annotated, Any, Final
 import typer
 
 from meterline_deploy.commands.api import Api
+from meterline_deploy.commands.billing_exceptions import exceptions
+from meterline_deploy.commands.billing_export import export
 from meterline_deploy.commands.catalog import Form, FormOption
+from meterline_deploy.commands.simulate import simulate
 from meterline_deploy.options import DataOption
 from meterline_schemas.billing.run import Job, RunState
 
@@ -26,6 +29,9 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(no_args_is_help=True)
     group.command("run")(run)
     group.command("runs")(runs)
+    group.command("export")(export)
+    group.command("simulate")(simulate)
+    group.command("exceptions")(exceptions)
     app.add_typer(group, name="billing", help="Billing's jobs: have one done, and what came of each run.")
 
 

@@ -18,7 +18,10 @@ def register(app: typer.Typer) -> None:
 
 
 def start(data: DataOption = Path(".meterline")) -> None:
-    """Check what is reachable, the topics and their settings, lag and progress, tables, and clocks.
+    """Check what is reachable, the topics and their settings, lag and progress, tables, clocks, and Stripe.
+
+    Of Stripe: the key, meters and prices, the customers and subscriptions of tenants that are billed there, and whether
+    its webhooks come back. It takes a call for each hundred customers and subscriptions.
 
     Each thing that is wrong comes with what to do about it; then the exit code is 1.
 
@@ -26,13 +29,18 @@ def start(data: DataOption = Path(".meterline")) -> None:
 
         meterline doctor
 
+        METERLINE_STRIPE_KEY=sk_live_… METERLINE_STRIPE_WEBHOOK_SECRETS=whsec_… meterline doctor
+
         METERLINE_KAFKA=broker-1:9092 METERLINE_CLICKHOUSE_URL=http://clickhouse:8123 meterline doctor
     """
     import os
+    from itertools import chain
 
+    from meterline_api.billing.stripe.settings import StripeSettings
     from meterline_deploy import run
     from meterline_deploy.doctor import examine
     from meterline_deploy.errors import NotRunningError
+    from meterline_deploy.stripe_doctor import catalog_of, examine_stripe
     from meterline_schemas.settings import ClickHouseSettings, KafkaSettings, load
 
     run.use(data)
@@ -42,7 +50,9 @@ def start(data: DataOption = Path(".meterline")) -> None:
         health = {}  # servers that are named by variables
     api_url = os.environ.get("METERLINE_API_URL", "http://127.0.0.1:3000")
     wrong = 0
-    for finding in examine(load(KafkaSettings), load(ClickHouseSettings), api_url, health):
+    kafka = load(KafkaSettings)
+    found = examine(kafka, load(ClickHouseSettings), api_url, health)
+    for finding in chain(found, examine_stripe(load(StripeSettings), lambda: catalog_of(kafka), api_url)):
         typer.echo(line(finding))
         wrong += finding.level == "wrong"
     if wrong:

@@ -22,7 +22,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How the account behaves; each can be changed while it runs (``POST /_control/settings``)."""
 
     event_seconds: Seconds = 0.002
-    """How long a meter event holds its customer and meter; another one meanwhile is answered 429."""
+    """How long a meter event holds its customer and meter, an item its customer; another one is answered 429."""
     requests_per_second: Annotated[float, msgspec.Meta(gt=0)] | None = None
     """More are answered 429."""
     identifier_hours: Annotated[float, msgspec.Meta(ge=24)] = 24
@@ -36,7 +36,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     finalize_seconds: Annotated[float, msgspec.Meta(ge=0, le=72 * 3600)] = 3600
     """From a subscription invoice's creation to its finalization."""
     payments: str = "succeed"
-    """``succeed`` or ``fail``: what becomes of a payment."""
+    """``succeed``, ``fail`` or ``confirm`` (the customer has to): what becomes of a payment."""
     delivery_wait: Seconds = 0.2
     """Before a webhook that was not answered 2xx is sent again; doubled each time."""
     delivery_attempts: Annotated[int, msgspec.Meta(ge=1)] = 8

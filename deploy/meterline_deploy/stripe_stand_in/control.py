@@ -46,8 +46,8 @@ class Control:
             case "POST", "/_control/settings":
                 given = msgspec.json.decode(body, type=dict[str, Any])
                 wanted = msgspec.convert({**msgspec.to_builtins(account.settings), **given}, Settings)
-                if wanted.payments not in ("succeed", "fail"):
-                    raise ValueError("payments must be succeed or fail")
+                if wanted.payments not in ("succeed", "fail", "confirm"):
+                    raise ValueError("payments must be succeed, fail or confirm")
                 with account.acting():
                     account.store.put("control", "settings", msgspec.to_builtins(wanted))
                 return msgspec.to_builtins(wanted)  # type: ignore[no-any-return]

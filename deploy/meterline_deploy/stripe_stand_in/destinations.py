@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from meterline_deploy.stripe_stand_in.account import Account, listed, moment, public
 from meterline_deploy.stripe_stand_in.customers import without_empty
@@ -94,10 +94,34 @@ def retrieve_destination(account: Account, params: Params, destination_: str) ->
 
 
 def list_destinations(account: Account, params: Params) -> Document:
-    included = params.texts("include")
+    included, limit, start = params.texts("include"), params.whole("limit", 1, 100) or 20, params.whole("page", 0) or 0
     params.finish()
     found = [destination(each, included) for each in account.store.every("event_destination")]
-    return {"data": found, "next_page_url": None, "previous_page_url": None}
+    wanted = "".join(f"&include[{n}]={quote(each)}" for n, each in enumerate(included))
+    url = f"/v2/core/event_destinations?limit={limit}{wanted}&page="
+    return {
+        "data": found[start : start + limit],
+        "next_page_url": f"{url}{start + limit}" if len(found) > start + limit else None,
+        "previous_page_url": f"{url}{max(start - limit, 0)}" if start else None,
+    }
+
+
+def disable_destination(account: Account, params: Params, destination_: str) -> Document:
+    return switched(account, params, destination_, "disabled")
+
+
+def enable_destination(account: Account, params: Params, destination_: str) -> Document:
+    return switched(account, params, destination_, "enabled")
+
+
+def switched(account: Account, params: Params, destination_: str, status: str) -> Document:
+    params.finish()
+    found = account.the("event_destination", destination_, what="event destination")
+    details = {"disabled": {"reason": "user"}} if status == "disabled" else None
+    changed = moment(account.instant)
+    return destination(
+        account.change("event_destination", found, status=status, status_details=details, updated=changed), []
+    )
 
 
 def destination(document: Document, included: list[str]) -> Document:

@@ -58,6 +58,12 @@ def create(account: Account, params: Params) -> Document:
     })  # fmt: skip
 
 
+def held(account: Account, params: Params) -> str | None:
+    """A customer takes one item at a time."""
+    customer = params.text("customer")
+    return f"items of {customer}" if customer else None
+
+
 def amount_of(params: Params) -> tuple[int, Decimal, Decimal]:
     """The amount in minor units, that of one unit, and how many: ``amount``, or a quantity with a unit amount."""
     amount = params.whole("amount")

@@ -126,7 +126,7 @@ def update(account: Account, params: Params, invoice: str) -> Document:
     finalizes = found["automatically_finalizes_at"]
     if found["status"] == "draft":
         finalizes = (finalizes or account.now + 3_600) if advance else None
-    return shown(account, account.change(
+    return told(account, "updated", account.change(
         "invoice", found, auto_advance=advance, description=description, metadata=metadata,
         automatically_finalizes_at=finalizes,
     ))  # fmt: skip
@@ -184,6 +184,8 @@ def attempted(account: Account, invoice: Document, at: int) -> Document:
     tried = account.change("invoice", invoice, attempt_count=attempts, attempted=True, next_payment_attempt=None)
     if account.settings.payments == "succeed":
         return paid(account, tried, at)
+    if account.settings.payments == "confirm":
+        return told(account, "payment_action_required", tried)
     again = at + RETRY_SECONDS if tried["auto_advance"] and attempts < ATTEMPTS else None
     return told(account, "payment_failed", account.change("invoice", tried, next_payment_attempt=again))
 

@@ -78,7 +78,7 @@ ROUTES: Final = (
     _route("GET", "/v1/subscription_items", subscriptions.list_items),
     _route("GET", "/v1/subscription_items/{id}", subscriptions.retrieve_item),
     _route("DELETE", "/v1/subscription_items/{id}", subscriptions.delete_item),
-    _route("POST", "/v1/invoiceitems", invoice_items.create),
+    _route("POST", "/v1/invoiceitems", invoice_items.create, invoice_items.held),
     _route("GET", "/v1/invoiceitems", invoice_items.listing),
     _route("GET", "/v1/invoiceitems/{id}", invoice_items.retrieve),
     _route("POST", "/v1/invoiceitems/{id}", invoice_items.update),
@@ -106,6 +106,8 @@ ROUTES: Final = (
     _route("POST", "/v2/core/event_destinations", destinations.create_destination),
     _route("GET", "/v2/core/event_destinations", destinations.list_destinations),
     _route("GET", "/v2/core/event_destinations/{id}", destinations.retrieve_destination),
+    _route("POST", "/v2/core/event_destinations/{id}/disable", destinations.disable_destination),
+    _route("POST", "/v2/core/event_destinations/{id}/enable", destinations.enable_destination),
 )
 
 

@@ -93,7 +93,8 @@ class Invoice(Struct, frozen=True):
     """A document over ``[start, end)``. Its lines sum to ``total``.
 
     ``cut`` is, by partition of ``usage.events``, the offset before which every event is in it: what lies behind is
-    an adjustment to a later one. ``number`` is empty in a draft.
+    an adjustment to a later one. ``number`` is empty in a draft. ``billing`` is how the tenant was charged as it was
+    closed; empty in what was written before that was kept.
     """
 
     number: str
@@ -112,6 +113,7 @@ class Invoice(Struct, frozen=True):
     of: str = ""
     reason: str = ""
     exchange: Exchange | None = None
+    billing: str = ""
 
     @property
     def key(self) -> bytes:
@@ -119,17 +121,25 @@ class Invoice(Struct, frozen=True):
 
 
 class PaymentState(StrEnum):
-    """Closed."""
+    """Closed. ``failed``: the first attempt to collect it failed; ``retried``: a later one did, and it is still owed.
 
+    ``draft``: whoever collects it has not sent it yet.
+    """
+
+    DRAFT = "draft"
     OPEN = "open"
     PAID = "paid"
     FAILED = "failed"
     RETRIED = "retried"
     VOID = "void"
+    UNCOLLECTIBLE = "uncollectible"
 
 
 class Payment(Struct, frozen=True):
-    """How the payment of an invoice stands, as whoever collects it says."""
+    """How the payment of an invoice stands, as whoever collects it says.
+
+    ``attempts`` were made to collect it; another follows by itself at ``next_attempt_at``, if that is known.
+    """
 
     number: str
     state: PaymentState
@@ -137,6 +147,8 @@ class Payment(Struct, frozen=True):
     provider: str = ""
     reference: str = ""
     detail: str = ""
+    attempts: int = 0
+    next_attempt_at: datetime | None = None
 
     @property
     def key(self) -> bytes:

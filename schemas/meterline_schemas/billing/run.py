@@ -18,6 +18,9 @@ class Job(StrEnum):
     RETRY = "retry"
     CLOSE = "close"
     RECONCILE = "reconcile"
+    ITEMS = "items"
+    COSTS = "costs"
+    EXPORT = "export"
 
 
 class RunState(StrEnum):

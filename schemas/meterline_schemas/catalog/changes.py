@@ -13,12 +13,13 @@ from typing import Any, Final, NoReturn, TypeVar
 from meterline_schemas.catalog.api_key import ApiKey
 from meterline_schemas.catalog.book import Book, counts_in_stream
 from meterline_schemas.catalog.entry import Entry, FieldProblem, RefusedError, read_entry
+from meterline_schemas.catalog.metering import check_metered_since
 from meterline_schemas.catalog.metric import Metric
 from meterline_schemas.catalog.plan import Plan, TenantPlan
 from meterline_schemas.catalog.plan_changes import ClosedUntil, check_plan, check_tenant_plan, plans_of, users_of
 from meterline_schemas.catalog.quota import Quota
 from meterline_schemas.catalog.stripe_meter import StripeMeter, cannot_be_metered
-from meterline_schemas.catalog.tenant import Tenant
+from meterline_schemas.catalog.tenant import Billing, Tenant
 from meterline_schemas.catalog.threshold import Threshold
 from meterline_schemas.catalog.webhook import Webhook
 from meterline_schemas.periods import LAST
@@ -31,7 +32,8 @@ Kind = TypeVar("Kind", bound=Entry)
 def check(book: Book, entry: Entry, *, now: datetime = LAST, closed_until: ClosedUntil | None = None) -> Entry:
     """``entry`` as it may be written, new or in the place of the one with its key: checked against the others.
 
-    ``now`` and ``closed_until`` matter to plans: what has begun or is invoiced stays. Without ``now`` all has begun.
+    ``now`` and ``closed_until`` matter to plans and to who charges a tenant: what has begun or is invoiced stays.
+    Without ``now`` all has begun.
 
     Raises:
         RefusedError: with every reason.
@@ -47,7 +49,7 @@ def check(book: Book, entry: Entry, *, now: datetime = LAST, closed_until: Close
             if unknown:
                 _refuse("invalid", "notify_webhooks", f"{', '.join(unknown)}: not defined; define the webhook first")
         case Tenant():
-            _check_tenant(book, entry)
+            return _check_tenant(book, entry, now, closed_until)
         case Plan():
             check_plan(book, entry, now)
         case TenantPlan():
@@ -147,6 +149,14 @@ def delete(
                 )
         case TenantPlan():
             check_tenant_plan(book, TenantPlan(tenant_id=identity), closed_until)
+        case Tenant():
+            if found.metering and book.tenant_plan(identity).spans:
+                _refuse(
+                    "in_use",
+                    "id",
+                    f"Stripe's meters charge days of {identity!r}, which would be invoiced if that were forgotten; set "
+                    "`excluded` instead",
+                )
     return found
 
 
@@ -175,7 +185,7 @@ def _check_metric(book: Book, metric: Metric) -> None:
         raise RefusedError("meaning", problems)
 
 
-def _check_tenant(book: Book, tenant: Tenant) -> None:
+def _check_tenant(book: Book, tenant: Tenant, now: datetime, closed_until: ClosedUntil | None) -> Tenant:
     other = book.tenant_of_customer(tenant.stripe_customer)
     if other not in (None, tenant.id):
         _refuse(
@@ -183,6 +193,12 @@ def _check_tenant(book: Book, tenant: Tenant) -> None:
             "stripe_customer",
             f"{tenant.stripe_customer} is tenant {other!r}: what one is told of a day would replace the other's",
         )
+    before = book.find(Tenant, tenant.id)
+    found = tenant if now == LAST else tenant.following(before, now)
+    was = before.metered_since if before is not None and before.billing is Billing.METER else None
+    if found.billing is Billing.METER and found.metered_since not in (None, was):
+        check_metered_since(found, was, now, closed_until(tenant.id) if closed_until is not None else None)
+    return found
 
 
 def _check_meter(book: Book, meter: StripeMeter) -> None:

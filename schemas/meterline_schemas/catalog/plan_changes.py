@@ -26,14 +26,19 @@ ClosedUntil = Callable[[str], datetime | None]
 
 def check_plan(book: Book, plan: Plan, now: datetime) -> None:
     """Raises RefusedError: ``invalid``, or ``meaning`` where what has begun would change."""
-    problems = list(_wrong(book, plan))
-    if problems:
-        raise RefusedError("invalid", problems)
+    check_terms(book, plan)
     before = book.plan(plan.id)
     if before is not None and any(each.start <= now for used in users_of(book, plan.id) for each in used.spans):
         problems = list(_rewritten(before, plan, now))
         if problems:
             raise RefusedError("meaning", problems)
+
+
+def check_terms(book: Book, plan: Plan) -> None:
+    """Raises RefusedError, ``invalid``: it cannot be charged as it is, whoever may be on it."""
+    problems = list(_wrong(book, plan))
+    if problems:
+        raise RefusedError("invalid", problems)
 
 
 def check_tenant_plan(book: Book, wanted: TenantPlan, closed_until: ClosedUntil | None) -> None:

@@ -109,6 +109,7 @@ class Store:
         drafts: list[Draft] = []
         for entry, deleted in wanted:
             before = book.find(type(entry), entry.identity)
+            entry = entry.following(before, now)
             if entry.same_as(before) and before is not None and not deleted:
                 results.append(before)
                 continue

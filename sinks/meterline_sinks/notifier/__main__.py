@@ -95,6 +95,7 @@ async def run(kafka: KafkaSettings, notify: NotifySettings, smtp: SmtpSettings) 
         drop,
         lambda failure: soon(lambda: end(failure)),
         failpoint,
+        notify.operators,
     )
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, end)

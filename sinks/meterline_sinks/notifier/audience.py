@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -19,6 +19,7 @@ _OF_THRESHOLDS: Final = {
     Type.THRESHOLD_RESOLVED,
     Type.BILLING_THRESHOLD_EXCEEDED,
 }
+_OF_OPERATORS: Final = {Type.RUN_PROBLEMS, Type.PAYMENT_FAILED, Type.USAGE_REFUSED}
 
 
 class Heard(Struct, frozen=True):
@@ -54,9 +55,11 @@ def read(value: bytes) -> Heard:
     return heard
 
 
-def deliveries(heard: Heard, value: bytes, book: Book, removed: Mapping[str, Threshold]) -> list[Delivery]:
+def deliveries(
+    heard: Heard, value: bytes, book: Book, removed: Mapping[str, Threshold], operators: Sequence[str] = ()
+) -> list[Delivery]:
     """One for each that is to be told, not begun. ``value`` is the record, and the body that webhooks get."""
-    targets = tuple(dict.fromkeys(audience(heard, book, removed)))
+    targets = tuple(dict.fromkeys(audience(heard, book, removed, operators)))
     return [
         Delivery(
             notification_id=heard.id,
@@ -71,8 +74,12 @@ def deliveries(heard: Heard, value: bytes, book: Book, removed: Mapping[str, Thr
     ]
 
 
-def audience(heard: Heard, book: Book, removed: Mapping[str, Threshold]) -> Iterator[str]:
+def audience(
+    heard: Heard, book: Book, removed: Mapping[str, Threshold], operators: Sequence[str] = ()
+) -> Iterator[str]:
     """The targets: webhooks that want this type and tenant, and the mailboxes of the threshold that was crossed.
+
+    The mailboxes ``operators`` are told what needs whoever runs the installation.
 
     ``removed`` holds thresholds that were deleted: who was told that they were crossed is told that it is over.
     """
@@ -89,6 +96,8 @@ def audience(heard: Heard, book: Book, removed: Mapping[str, Threshold]) -> Iter
                 yield from (target_of("email", address) for address in threshold.notify_emails)
         elif data.action == Action.NONE and data.reason != "threshold_deleted":
             return
+    if heard.type in _OF_OPERATORS:
+        yield from (target_of("email", address) for address in operators)
     for webhook in book.all(Webhook):
         if _wants(webhook, heard) and (named is None or webhook.id in named):
             yield target_of("webhook", webhook.id)

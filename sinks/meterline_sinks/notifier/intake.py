@@ -40,7 +40,7 @@ class Intake(Thread):
 
     A crash before 4 reads the notifications again; one behind it finds them in the ledger, where their ids are known.
     ``begin`` and ``drop`` hand deliveries to whoever carries them out; ``failed`` is called once if this thread ends
-    for an error.
+    for an error. ``operators`` are mailboxes that are told of what needs whoever runs the installation.
     """
 
     def __init__(
@@ -53,6 +53,7 @@ class Intake(Thread):
         drop: Callable[[], None],
         failed: Callable[[BaseException], None],
         failpoint: Failpoint,
+        operators: Sequence[str] = (),
     ) -> None:
         super().__init__(name="intake", daemon=True)
         self._source = source
@@ -63,6 +64,7 @@ class Intake(Thread):
         self._drop = drop
         self._failed = failed
         self._failpoint = failpoint
+        self._operators = operators
         self._stopping = Event()
         self._index = Index()
         self._catalog_due = 0.0
@@ -171,7 +173,9 @@ class Intake(Thread):
                 record.offset, record.partition, error,
             )  # fmt: skip
             return []
-        wanted = audience.deliveries(heard, record.value, self._catalog.book, self._catalog.removed)
+        wanted = audience.deliveries(
+            heard, record.value, self._catalog.book, self._catalog.removed, self._operators
+        )
         return [Open(record.partition, delivery) for delivery in self._index.missing(wanted)]
 
     def _resend(self) -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from email.message import EmailMessage
 from email.policy import SMTP
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from meterline_schemas.notification import ThresholdCrossed, Type
 
 _decode: Final = msgspec.json.Decoder(ThresholdCrossed).decode
+_decode_fields: Final = msgspec.json.Decoder(dict[str, Any]).decode
 _MAX_SUBJECT: Final = 300
 
 _ENDS: Final = {
@@ -29,17 +31,22 @@ def message(
     """Plain text. The same notification always gives the same message, by its Message-ID as well.
 
     Raises:
-        ValueError: ``data`` is not that of a threshold.
+        ValueError: ``data`` is not that of its type.
     """
-    crossed = _decode(data)
+    if type.startswith("threshold."):
+        crossed = _decode(data)
+        title, text = subject(type, crossed), body(type, crossed)
+    else:
+        fields = _decode_fields(data)
+        title, text = headline(type, fields), listing(type, fields)
     mail = EmailMessage(policy=SMTP)
-    mail["Subject"] = _line(subject(type, crossed))[:_MAX_SUBJECT]
+    mail["Subject"] = _line(title)[:_MAX_SUBJECT]
     mail["From"] = sender
     mail["To"] = recipient
     mail["Date"] = timestamp
     mail["Message-ID"] = f"<{_line(notification_id)}@{sender.rpartition('@')[2]}>"
     mail["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office replies
-    mail.set_content(body(type, crossed))
+    mail.set_content(text)
     return mail
 
 
@@ -67,6 +74,27 @@ def body(type: str, crossed: ThresholdCrossed) -> str:
     return "\n".join([_line(subject(type, crossed)) + ".", "", *lines, ""])
 
 
+def headline(type: str, fields: Mapping[str, Any]) -> str:
+    """Such as ``push for 2026-11-22T01:00:00Z: 3 problems``; else the type and whom it is about."""
+    if type == Type.RUN_PROBLEMS:
+        failed = ", and failed" if fields.get("state") == "failed" else ""
+        count = fields.get("count")
+        return f"{fields.get('job')} for {fields.get('due')}: {count} problem{'' if count == 1 else 's'}{failed}"
+    return f"{type}: {fields.get('tenant_id') or 'all tenants'}"
+
+
+def listing(type: str, fields: Mapping[str, Any]) -> str:
+    """Every field, and what it has several of line by line."""
+    lines = [_line(headline(type, fields)) + ".", ""]
+    for name, value in fields.items():
+        label = f"{name.replace('_', ' ').capitalize()}:"
+        if isinstance(value, list):
+            lines += [label, *(f"  {_line(each if isinstance(each, str) else _encode(each))}" for each in value)]
+        elif value not in (None, ""):
+            lines.append(f"{label:<16}{_line(value if isinstance(value, str) else _encode(value))}")
+    return "\n".join([*lines, ""])
+
+
 def plain(number: str) -> str:
     """A decimal without zeros that say nothing: ``100.00`` is ``100``."""
     return number.rstrip("0").rstrip(".") if "." in number else number
@@ -74,6 +102,10 @@ def plain(number: str) -> str:
 
 def _who(crossed: ThresholdCrossed) -> str:
     return f"{crossed.tenant_id}, {crossed.subject}," if crossed.subject else crossed.tenant_id
+
+
+def _encode(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
 
 
 def _line(text: str) -> str:

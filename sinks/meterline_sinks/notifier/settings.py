@@ -37,6 +37,10 @@ class NotifySettings(BaseSettings):
     give_up_after: Annotated[float, Field(gt=0, description="no attempt begins this long after the first")] = (
         24 * _HOURS
     )
+    operators: Annotated[
+        tuple[Annotated[str, Field(max_length=254, pattern=r"^[^@\s]+@[^@\s]+$")], ...],
+        Field(max_length=20, description="addresses that are told what needs whoever runs it, as a JSON list"),
+    ] = ()
     concurrency: Annotated[int, Field(ge=1, le=100, description="attempts at one target at a time")] = 4
     stuck_after: Annotated[float, Field(gt=0, description="health fails when nothing is committed for this long")] = 60
     crash: Annotated[

@@ -46,3 +46,9 @@ GRANT ${on_cluster} SELECT ON ${database}.tenant_plans TO ${analyst_user};
 GRANT ${on_cluster} SELECT ON ${database}.invoices TO ${analyst_user};
 
 GRANT ${on_cluster} SELECT ON ${database}.invoice_lines TO ${analyst_user};
+
+GRANT ${on_cluster} SELECT ON ${database}.daily_costs TO ${analyst_user};
+
+GRANT ${on_cluster} SELECT ON ${database}.stripe_pushes TO ${analyst_user};
+
+GRANT ${on_cluster} SELECT ON ${database}.billing_runs TO ${analyst_user};

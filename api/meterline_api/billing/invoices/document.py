@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import NamedTuple
-from urllib.parse import urlencode
+from urllib.parse import quote_plus, urlencode
 
 import msgspec
 
+from meterline_api.billing.invoices.exchanging import taken_back
 from meterline_api.billing.invoices.periods import Due
 from meterline_api.billing.invoices.quantities import Cut, Quantities, unit_months
 from meterline_api.billing.pricing.bill import Bill, Part, Usage, bill, total_of
@@ -38,7 +40,12 @@ def bill_of(due: Due, used: Mapping[Interval, Quantities], metrics: Mapping[str,
     Raises:
         PricingError: it cannot be priced.
     """
-    return bill([_part(due.tenant, segment, used, metrics) for segment in due.segments], rounding)
+    return bill(parts_of(due, used, metrics), rounding)
+
+
+def parts_of(due: Due, used: Mapping[Interval, Quantities], metrics: Mapping[str, Metric]) -> list[Part]:
+    """The segments of a period with what its tenant used in each; ``used`` has each of them."""
+    return [_part(due.tenant, segment, used, metrics) for segment in due.segments]
 
 
 def invoice_of(
@@ -66,6 +73,7 @@ def invoice_of(
         issued_at=issued_at,
         status=status,
         cut={str(partition): offset for partition, offset in cut},
+        billing=due.tenant.billing,
     )
 
 
@@ -81,7 +89,7 @@ def credit_note_of(invoice: Invoice, reason: str, issued_at: datetime) -> Invoic
         issued_at=issued_at,
         of=invoice.number,
         reason=reason,
-        exchange=None,
+        exchange=taken_back(invoice.exchange),
     )
 
 
@@ -131,8 +139,7 @@ def adjustment(change: Change) -> Line:
 
 def events_of(tenant_id: str, metric: str, start: datetime, end: datetime) -> str:
     """Where the events behind a line are listed."""
-    asked = {"tenant_id": tenant_id, "metric": metric, "from": _text(start), "to": _text(end)}
-    return f"{_EVENTS}?{urlencode(asked)}"
+    return f"{_EVENTS}?tenant_id={quote_plus(tenant_id)}&{_asked(metric, start, end)}"
 
 
 def _part(tenant: Tenant, segment: Segment, used: Mapping[Interval, Quantities], metrics: Mapping[str, Metric]) -> Part:
@@ -151,6 +158,11 @@ def _part(tenant: Tenant, segment: Segment, used: Mapping[Interval, Quantities],
             events_of(tenant.id, metric, segment.start, segment.end),
         )
     return segment, found
+
+
+@lru_cache(1000)  # the same for very many tenants
+def _asked(metric: str, start: datetime, end: datetime) -> str:
+    return urlencode({"metric": metric, "from": _text(start), "to": _text(end)})
 
 
 def _text(instant: datetime) -> str:

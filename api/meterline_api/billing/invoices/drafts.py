@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 
 from meterline_api.billing.invoices.document import bill_of, invoice_of
-from meterline_api.billing.invoices.periods import Due, period_at, plans_of, tenant_of
+from meterline_api.billing.invoices.exchanging import in_reporting_currency
+from meterline_api.billing.invoices.periods import Due, invoiced, period_at, plans_of, tenant_of
 from meterline_api.billing.invoices.quantities import Tables, used
 from meterline_api.billing.pricing.bill import Bill
 from meterline_api.billing.settings import InvoiceSettings
@@ -39,8 +40,10 @@ async def draft(tables: Tables, book: Book, tenant_id: str, at: datetime, settin
 
     Raises what ``priced`` raises.
     """
-    found = await priced(tables, book, tenant_id, at, settings)
+    on = invoiced(tenant_of(book, tenant_id), book.tenant_plan(tenant_id))
+    found = await priced(tables, book, tenant_id, at, settings, on)
     if found is None:
         return None
     due, bill = found
-    return invoice_of(due, bill, [], issued_at=at.replace(microsecond=0), cut=(), status=Status.DRAFT)
+    made = invoice_of(due, bill, [], issued_at=at.replace(microsecond=0), cut=(), status=Status.DRAFT)
+    return None if made is None else in_reporting_currency(made, settings)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import UTC, datetime, time
 from typing import Final, NamedTuple
 
 from meterline_api.billing.pricing.errors import UnknownPlanError
 from meterline_api.billing.pricing.segments import Segment, segments
 from meterline_schemas.catalog import Book, Plan, Tenant, TenantPlan
+from meterline_schemas.catalog.plan import Span
 from meterline_schemas.periods import Calendar, Period
 
 _MOST: Final = 20_000  # periods of a tenant at once: days of half a century
@@ -31,6 +32,18 @@ class Due(NamedTuple):
 def tenant_of(book: Book, tenant_id: str) -> Tenant:
     """A tenant by its own id; one that is not listed has the defaults."""
     return book.find(Tenant, tenant_id) or Tenant(id=tenant_id)
+
+
+def invoiced(tenant: Tenant, on: TenantPlan) -> TenantPlan:
+    """The plans that its invoices charge: on none in days that Stripe's meters charge."""
+    if not tenant.metering:
+        return on
+    ends = {day for each in tenant.metering for day in (each.start, each.end) if day is not None}
+    cuts = sorted({span.start for span in on.spans} | {datetime.combine(day, time(), tzinfo=UTC) for day in ends})
+    spans = [
+        Span(start=cut, plan=None if tenant.is_metered(cut.astimezone(UTC).date()) else on.at(cut)) for cut in cuts
+    ]
+    return on.model_copy(update={"spans": tuple(spans)})
 
 
 def plans_of(book: Book) -> dict[str, Plan]:

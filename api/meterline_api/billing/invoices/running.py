@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import time
 from datetime import UTC, datetime
 from typing import Final
 
@@ -18,9 +20,12 @@ from meterline_schemas.audit.log import AuditLog, process_author
 from meterline_schemas.errors import UnavailableError
 from meterline_schemas.settings import ClickHouseSettings, KafkaSettings
 
+log = logging.getLogger(__name__)
+
 _TIMEOUT: Final = 300.0  # seconds of a query: nobody waits for it, and a chunk's month may have very many events
 _COMPLETE: Final = "SELECT kafka_partition, complete_to_offset FROM usage_freshness ORDER BY kafka_partition"
 _TOLD: Final = 1000  # problems of a run
+_TELL_EVERY: Final = 10.0  # seconds, of how far a close has come
 
 
 class Invoices:
@@ -56,10 +61,18 @@ class Invoices:
 
     async def close_job(self, context: RunContext) -> Outcome:
         """The job ``close``. Raises UnavailableError: it is tried again."""
+        told_at = time.monotonic()
+
+        async def progress(found: Closings) -> None:
+            nonlocal told_at
+            context.progress.update(outcome_of(found).result)
+            await context.heartbeat()
+            if time.monotonic() - told_at >= _TELL_EVERY:
+                told_at = time.monotonic()
+                log.info("%d of the periods of %d tenants closed", found.invoices + found.without, found.tenants)
+
         async with self._turn:
-            done = await self.closer.close(
-                datetime.now(UTC), process_author(), dry=context.dry_run, heartbeat=context.heartbeat
-            )
+            done = await self.closer.close(datetime.now(UTC), process_author(), dry=context.dry_run, progress=progress)
         return outcome_of(done)
 
     def close(self) -> None:

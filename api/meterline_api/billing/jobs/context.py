@@ -25,14 +25,15 @@ class RunContext:
     """The run that a function is called for.
 
     ``heartbeat`` is awaited between two pieces of work: it raises ``RunLostError`` where another process has taken the
-    run over. It may be called as often as one likes. With ``dry_run`` the function says what it would do, and changes
-    nothing.
+    run over. It may be called as often as one likes. ``progress`` are numbers so far, by name: what the function puts
+    there the run shows while it goes on. With ``dry_run`` the function says what it would do, and changes nothing.
     """
 
     job: Job
     due: datetime
     dry_run: bool = False
     heartbeat: Callable[[], Awaitable[None]] = _nobody_waits
+    progress: dict[str, str] = field(default_factory=dict)
 
 
 JobFunction = Callable[[RunContext], Awaitable[Outcome]]

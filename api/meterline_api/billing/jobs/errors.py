@@ -8,13 +8,20 @@ MeterlineError
 
 from __future__ import annotations
 
+from typing import Final
+
 from meterline_schemas.billing.run import Job, Run
 from meterline_schemas.errors import MeterlineError
+
+_NEEDS: Final = dict.fromkeys((Job.PUSH, Job.RETRY, Job.RECONCILE), "METERLINE_STRIPE_KEY, the key of Stripe") | {
+    Job.EXPORT: "METERLINE_BILLING_EXPORT_TO, where files are written to"
+}
 
 
 class JobMissingError(MeterlineError):
     def __init__(self, job: Job) -> None:
-        super().__init__(f"this server does not do the job {job}: it is not set up here, and is not scheduled")
+        needs = f"; it needs {_NEEDS[job]}" if job in _NEEDS else ""
+        super().__init__(f"this server does not do the job {job}: it is not set up here, and is not scheduled{needs}")
 
 
 class JobBusyError(MeterlineError):

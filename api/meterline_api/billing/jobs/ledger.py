@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
 
+from meterline_api.billing.jobs.alerts import Alerts, no_alerts
 from meterline_api.billing.jobs.context import Outcome
 from meterline_api.billing.jobs.due import Patience, is_lost, is_running
 from meterline_api.billing.jobs.errors import JobBusyError
@@ -41,23 +42,32 @@ def utc_now() -> datetime:
 
 
 class RunLedger:
-    """Safe from several threads and processes. ``audit`` is the audit log of this process.
+    """Safe from several threads and processes. ``audit`` is the audit log of this process; ``alerts`` is what is told
+    of a run that has ended, in one transaction with its end.
 
     Every method raises ``UnavailableError`` where Kafka does not answer; whether it was written is to be read.
     """
 
-    def __init__(self, kafka: KafkaSettings, audit: AuditLog, patience: Patience, clock: Clock = utc_now) -> None:
+    def __init__(
+        self,
+        kafka: KafkaSettings,
+        audit: AuditLog,
+        patience: Patience,
+        clock: Clock = utc_now,
+        alerts: Alerts = no_alerts,
+    ) -> None:
         self._kafka = kafka
         self._audit = audit
         self._patience = patience
         self._clock = clock
+        self._alerts = alerts
         self._lock = threading.Lock()
         self._log: KafkaLog | None = None
         self._runs: dict[Job, dict[datetime, Run]] = {job: {} for job in Job}
 
     def read(self) -> Runs:
         """All runs as they are, by job and instant."""
-        return self._current(in_turn=False)
+        return self._current()
 
     def claim(self, job: Job, due: datetime, owner: str, author: Author | None = None) -> Run:
         """The run of a job for an instant. It is the caller's to do where it names ``owner``, which none had before.
@@ -72,7 +82,7 @@ class RunLedger:
         found: list[Run] = []
 
         def decide() -> Decided:
-            runs, now = self._current(in_turn=True)[job], self._clock()
+            runs, now = self._current()[job], self._clock()
             there = runs.get(due)
             if there is not None and (there.state is RunState.DONE or is_running(there, now, self._patience)):
                 found[:] = [there]  # it may be our own, of a commit that nobody knew the outcome of
@@ -92,9 +102,10 @@ class RunLedger:
         self._audit.write(decide)
         return found[0]
 
-    def beat(self, run: Run) -> bool:
-        """Say that a run is being done; False where it is no longer the caller's."""
-        return self._replace(run, lambda now: msgspec.structs.replace(run, seen_at=now))
+    def beat(self, run: Run, progress: Mapping[str, str] | None = None) -> bool:
+        """Say that a run is being done, and its numbers so far; False where it is no longer the caller's."""
+        so_far = dict(progress or {})
+        return self._replace(run, lambda now: [_write(msgspec.structs.replace(run, seen_at=now, result=so_far))])
 
     def finish(self, run: Run, outcome: Outcome, *, failed: bool = False) -> bool:
         """Say what came of a run; False where it is no longer the caller's, and nothing was written."""
@@ -102,12 +113,13 @@ class RunLedger:
         if len(outcome.problems) > _MOST_PROBLEMS:
             problems += (f"and {len(outcome.problems) - _MOST_PROBLEMS} more",)
 
-        def ended(now: datetime) -> Run:
+        def ended(now: datetime) -> Sequence[Write]:
             state = RunState.FAILED if failed else RunState.DONE
             result = dict(outcome.result)
-            return msgspec.structs.replace(
+            last = msgspec.structs.replace(
                 run, state=state, seen_at=now, ended_at=now, result=result, problems=problems
             )
+            return [_write(last), *self._alerts(last)]
 
         return self._replace(run, ended)
 
@@ -125,21 +137,21 @@ class RunLedger:
             finally:
                 self._lock.release()
 
-    def _replace(self, run: Run, made: Callable[[datetime], Run]) -> bool:
+    def _replace(self, run: Run, made: Callable[[datetime], Sequence[Write]]) -> bool:
         ours = False
 
         def decide() -> Decided:
             nonlocal ours
-            there = self._current(in_turn=True)[run.job].get(run.due)
+            there = self._current()[run.job].get(run.due)
             ours = there is not None and there.owner == run.owner and there.state is not RunState.LOST
             if there is None or not ours or there.state is not RunState.RUNNING:
                 return (), ()
-            return [_write(made(self._clock()))], ()
+            return made(self._clock()), ()
 
         self._audit.write(decide)
         return ours
 
-    def _current(self, *, in_turn: bool) -> Runs:
+    def _current(self) -> Runs:
         """Up to the end of the topic; only what came since the last time is read."""
         with self._lock:
             try:
@@ -147,8 +159,7 @@ class RunLedger:
                     topic = self._kafka.topic(topics.RUNS)
                     self._log = KafkaLog(self._kafka.client(), topic, 0, timeout=_TIMEOUT)
                     self._runs = {job: {} for job in Job}
-                new = self._audit.past_ours(self._log, topics.RUNS) if in_turn else self._log.read_to_end()
-                for record in new:
+                for record in self._audit.past_ours(self._log, topics.RUNS):  # what was begun here is seen here
                     self._apply(record)
             except UnavailableError:
                 self._let_go()

@@ -86,7 +86,8 @@ class Runner:
     async def _carry_out(self, run: Run, function: JobFunction) -> None:
         log.info("%s for %s begins", run.job, run.due.isoformat())
         beat = _Beat(self._ledger, run, self._every)
-        work = asyncio.ensure_future(function(RunContext(run.job, run.due, heartbeat=beat.soon)))
+        context = RunContext(run.job, run.due, heartbeat=beat.soon, progress=beat.progress)
+        work = asyncio.ensure_future(function(context))
         beating = asyncio.create_task(beat.keep(work))
         try:
             outcome, failed = await self._outcome(run, work, beat)
@@ -139,6 +140,7 @@ class _Beat:
         self._every = every
         self._last = time.monotonic()
         self.lost = False
+        self.progress: dict[str, str] = {}
 
     async def keep(self, work: asyncio.Future[Outcome]) -> None:
         """Beat until the work ends; end it where the run is lost."""
@@ -154,7 +156,7 @@ class _Beat:
         if not self.lost and time.monotonic() - self._last >= self._every / 2:
             self._last = time.monotonic()
             try:
-                self.lost = not await in_thread(lambda: self._ledger.beat(self._run))
+                self.lost = not await in_thread(lambda: self._ledger.beat(self._run, self.progress))
             except MeterlineError as error:
                 log.warning("%s for %s goes on without heartbeat: %s", self._run.job, self._run.due.isoformat(), error)
         if self.lost:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from meterline_api.billing.jobs.alerts import Alerts, no_alerts
 from meterline_api.billing.jobs.context import JobFunction
 from meterline_api.billing.jobs.ledger import RunLedger
 from meterline_api.billing.jobs.runner import Runner
@@ -15,7 +16,7 @@ from meterline_schemas.settings import KafkaSettings
 
 
 class Jobs:
-    """Started once for each process. Without ``settings`` nothing is on schedule."""
+    """Started once for each process. Without ``settings`` nothing is on schedule; ``alerts`` as of the ledger."""
 
     def __init__(
         self,
@@ -23,9 +24,10 @@ class Jobs:
         kafka: KafkaSettings,
         audit: AuditLog,
         functions: Mapping[Job, JobFunction],
+        alerts: Alerts = no_alerts,
     ) -> None:
         self.settings = settings or JobSettings(enabled=False)
-        self.ledger = RunLedger(kafka, audit, self.settings.patience)
+        self.ledger = RunLedger(kafka, audit, self.settings.patience, alerts=alerts)
         self.runner = Runner(self.ledger, functions, self.settings.lost_after.total_seconds())
         self._scheduler = Scheduler(self.settings, self.ledger, self.runner)
 

@@ -38,6 +38,9 @@ class JobSettings(BaseSettings):
     retry_schedule: Schedule = "0 */6 * * *"
     close_schedule: Schedule = "30 * * * *"
     reconcile_schedule: Schedule = "30 2 * * *"
+    items_schedule: Schedule = "45 * * * *"
+    costs_schedule: Schedule = "30 3 * * *"
+    export_schedule: Schedule = "0 5 * * *"
     lost_after: Annotated[
         timedelta,
         Field(
@@ -63,6 +66,9 @@ class JobSettings(BaseSettings):
             Job.RETRY: self.retry_schedule,
             Job.CLOSE: self.close_schedule,
             Job.RECONCILE: self.reconcile_schedule,
+            Job.ITEMS: self.items_schedule,
+            Job.COSTS: self.costs_schedule,
+            Job.EXPORT: self.export_schedule,
         }
         return schedules[job]
 

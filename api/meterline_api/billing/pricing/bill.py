@@ -48,12 +48,16 @@ class Unpriced(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Bill:
-    """``total`` is the sum of the lines. ``currency`` is None, and nothing is charged, where there is no segment."""
+    """``total`` is the sum of the lines. ``currency`` is None, and nothing is charged, where there is no segment.
+
+    ``exact`` are the amounts of the lines before each was rounded.
+    """
 
     currency: str | None
     lines: tuple[Line, ...]
     total: Decimal
     unpriced: tuple[Unpriced, ...]
+    exact: tuple[Fraction, ...] = ()
 
 
 def bill(parts: Sequence[Part], rounding: Rounding = Rounding.HALF_EVEN) -> Bill:
@@ -67,9 +71,10 @@ def bill(parts: Sequence[Part], rounding: Rounding = Rounding.HALF_EVEN) -> Bill
     currency = only_currency(segment for segment, _ in parts)
     if currency is None:
         return Bill(None, (), Decimal(0), ())
-    lines = tuple(line for segment, used in parts for line in _lines(segment, used, rounding))
-    unpriced = tuple(found for segment, used in parts for found in _unpriced(segment, used))
-    return Bill(currency, lines, total_of(lines, currency), unpriced)
+    found = [each for segment, used in parts for each in _lines(segment, used, rounding)]
+    lines = tuple(line for line, _exact in found)
+    unpriced = tuple(one for segment, used in parts for one in _unpriced(segment, used))
+    return Bill(currency, lines, total_of(lines, currency), unpriced, tuple(exact for _line, exact in found))
 
 
 def total_of(lines: Iterable[Line], currency: str) -> Decimal:
@@ -108,13 +113,15 @@ def measured(charge: Charge, usage: Usage, plan: str) -> Decimal:
     return usage.unit_months
 
 
-def _lines(segment: Segment, used: Mapping[str, Usage], rounding: Rounding) -> Iterator[Line]:
+def _lines(segment: Segment, used: Mapping[str, Usage], rounding: Rounding) -> Iterator[tuple[Line, Fraction]]:
+    """Each with its amount as it is before it is rounded."""
     plan, version = segment.plan, segment.version
     share = None if segment.share == WHOLE else decimal_of(segment.share)
     if version.base_fee:
-        yield Line(
+        fee = Fraction(version.base_fee) * segment.share
+        base = Line(
             kind=LineKind.BASE_FEE,
-            amount=rounded(Fraction(version.base_fee) * segment.share, plan.currency, rounding),
+            amount=rounded(fee, plan.currency, rounding),
             start=segment.start,
             end=segment.end,
             plan=plan.id,
@@ -123,13 +130,14 @@ def _lines(segment: Segment, used: Mapping[str, Usage], rounding: Rounding) -> I
             rate=version.base_fee,
             share=share,
         )
+        yield base, fee
     for charge in version.charges:
         usage = used.get(charge.metric, _NONE)
         found = rate(charge, measured(charge, usage, plan.id), segment.share)
         if charge.metric not in used and not found.exact:
             continue
         price, per = unit_rate(charge.price)
-        yield Line(
+        line = Line(
             kind=LineKind.USAGE,
             amount=found.amount(plan.currency, rounding),
             start=segment.start,
@@ -147,6 +155,7 @@ def _lines(segment: Segment, used: Mapping[str, Usage], rounding: Rounding) -> I
             share=share,
             events=usage.events,
         )
+        yield line, found.exact
 
 
 def _unpriced(segment: Segment, used: Mapping[str, Usage]) -> Iterator[Unpriced]:

@@ -122,12 +122,16 @@ def projected_bill(now: Sequence[Part], then: Sequence[Part], rounding: Rounding
     Raises:
         PricingError, UnknownCurrencyError: as ``bill`` does.
     """
-    least = {_key(line): line.amount for line in bill(now, rounding).lines}
-    found = bill(then, rounding)
+    current, found = bill(now, rounding), bill(then, rounding)
     if found.currency is None:
         return found
-    lines = tuple(replace(line, amount=max(line.amount, least.get(_key(line), line.amount))) for line in found.lines)
-    return Bill(found.currency, lines, total_of(lines, found.currency), found.unpriced)
+    least = {_key(line): (line.amount, exact) for line, exact in zip(current.lines, current.exact, strict=True)}
+    lines, exact = [], []
+    for line, amount in zip(found.lines, found.exact, strict=True):
+        rounded_least, exact_least = least.get(_key(line), (line.amount, amount))
+        lines.append(replace(line, amount=max(line.amount, rounded_least)))
+        exact.append(max(amount, exact_least))
+    return Bill(found.currency, tuple(lines), total_of(lines, found.currency), found.unpriced, tuple(exact))
 
 
 def _key(line: Line) -> tuple[str, str, datetime]:

@@ -82,3 +82,8 @@ def unit_rate(price: Price) -> tuple[Decimal | None, Decimal | None]:
             return None, None
         case _:
             assert_never(price)
+
+
+def unit_price(price: Price) -> Decimal | None:
+    """Of one unit, to 18 decimals: 0.00001 of 0.01 per 1,000. None where units differ."""
+    return decimal_of(Fraction(price.unit_price) / Fraction(price.per)) if isinstance(price, PerUnit) else None

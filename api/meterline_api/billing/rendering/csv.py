@@ -55,7 +55,10 @@ def rows(invoice: Invoice) -> list[dict[str, Any]]:
     ]
 
 
-def _safe(name: str, value: str | None) -> str:
-    if value is None or name in _NUMBERS:
-        return value or ""
+def safe(value: str) -> str:
+    """A text as a field that is no formula."""
     return f"'{value}" if value.lstrip(" \u00a0").startswith(_FORMULA) else value
+
+
+def _safe(name: str, value: str | None) -> str:
+    return value or "" if value is None or name in _NUMBERS else safe(value)

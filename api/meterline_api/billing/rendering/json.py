@@ -30,7 +30,7 @@ def body(invoice: Invoice) -> dict[str, Any]:
         "from": instant(invoice.start),
         "to": instant(invoice.end),
         "issued_at": instant(invoice.issued_at),
-        "lines": [_line(line, currency) for line in invoice.lines],
+        "lines": [line_body(line, currency) for line in invoice.lines],
         "total": amount(invoice.total, currency),
         "exchange": None if invoice.exchange is None else _exchange(invoice.exchange),
         "of": invoice.of or None,
@@ -39,7 +39,7 @@ def body(invoice: Invoice) -> dict[str, Any]:
     }
 
 
-def _line(line: Line, currency: str) -> dict[str, Any]:
+def line_body(line: Line, currency: str) -> dict[str, Any]:
     return {
         "kind": line.kind,
         "plan": line.plan,

@@ -11,19 +11,26 @@ _NOT_LET_IN: Final = frozenset({401, 403})
 
 
 class Verdict(StrEnum):
-    """Closed. ``again``: it may or may not have been applied; ``stop``: nothing that follows would be taken either."""
+    """Closed. ``again``: it may or may not have been applied; ``stop``: nothing that follows would be taken either.
+
+    ``spent``: Stripe answers the idempotency key with an error for good; whether it was applied is to be looked up.
+    """
 
     DELIVERED = "delivered"
     REFUSED = "refused"
     AGAIN = "again"
     STOP = "stop"
+    SPENT = "spent"
 
 
 @dataclass(frozen=True)
 class Answer:
+    """``id`` is of the object that was made or found, where one is asked for."""
+
     verdict: Verdict
     detail: str = ""
     request_id: str = ""
+    id: str = ""
 
 
 def verdict(status: int | None, message: str, identifier: str) -> Verdict:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime, time
 from typing import Any, Final
 
@@ -16,7 +16,9 @@ from meterline_schemas.billing.push import Push
 from meterline_schemas.catalog.stripe_meter import StripeMeter
 from meterline_schemas.errors import ConfigurationError, UnavailableError
 
+API_VERSION: Final = str(stripe.api_version)
 _PAGE: Final = 100
+_SECOND: Final = "v2."  # the second version of the API
 
 stripe.enable_telemetry = False
 
@@ -101,9 +103,54 @@ class Stripe:
             raise _failure(f"make one of {kind}", error) from None
         return found
 
+    def act(self, kind: str, action: str, params: Mapping[str, Any], key: str, of: str = "") -> Answer:
+        """Do something that is to be done once: ``create``, or another ``action`` on the object ``of``.
+
+        Nothing is known of what Stripe answers with an error that it keeps under the key: ``Verdict.SPENT``.
+        """
+        try:
+            do = getattr(self._service(kind), action)
+            found = do(*([of] if of else []), dict(params), {"idempotency_key": key})
+        except stripe.StripeError as error:
+            replayed = (error.headers or {}).get("idempotent-replayed") == "true"
+            if ((error.http_status or 0) >= 500 and replayed) or isinstance(error, stripe.IdempotencyError):
+                return Answer(Verdict.SPENT, _said(error), error.request_id or "")
+            return _refusal(error)
+        return Answer(Verdict.DELIVERED, request_id=_request_id(found), id=str(found.id))
+
+    def search(
+        self, kind: str, params: Mapping[str, Any], wanted: Callable[[Mapping[str, Any]], bool]
+    ) -> list[Mapping[str, Any]] | Answer:
+        """Those of a kind that are wanted, of all that ``params`` list."""
+        try:
+            page = self._service(kind).list({"limit": _PAGE, **params})
+            every: Iterator[Mapping[str, Any]] = (each.to_dict() for each in page.auto_paging_iter())
+            return [each for each in every if wanted(each)]
+        except stripe.StripeError as error:
+            return _refusal(error)
+
+    def one(self, kind: str, id: str) -> Mapping[str, Any]:
+        """An object by its id. Raises as ``all``."""
+        try:
+            found: Mapping[str, Any] = self._service(kind).retrieve(id).to_dict()
+        except stripe.StripeError as error:
+            raise _failure(f"show {id}", error) from None
+        return found
+
+    def account(self) -> tuple[str, str]:
+        """The id of the account that the key is of, and the version of the API that is spoken. Raises as ``all``."""
+        try:
+            found = self._client.v1.accounts.retrieve_current()
+        except stripe.StripeError as error:
+            raise _failure("say whose key it is", error) from None
+        response = found.last_response
+        headers: Mapping[str, str] = {} if response is None else response.headers
+        return str(found.id), str(headers.get("stripe-version", ""))
+
     def _service(self, kind: str) -> Any:
-        found: Any = self._client.v1
-        for name in kind.split("."):
+        """``kind`` as the SDK names it; without a version it is of the first."""
+        found: Any = self._client.v2 if kind.startswith(_SECOND) else self._client.v1
+        for name in kind.removeprefix(_SECOND).split("."):
             found = getattr(found, name)
         return found
 
@@ -112,6 +159,11 @@ def _answer(error: stripe.StripeError, identifier: str) -> Answer:
     said = _said(error)
     found = verdict(error.http_status, said, identifier)
     return Answer(found, "" if found is Verdict.DELIVERED else said, error.request_id or "")
+
+
+def _refusal(error: stripe.StripeError) -> Answer:
+    """Of a call that no answer with an error says to be done."""
+    return Answer(verdict(error.http_status, "", ""), _said(error), error.request_id or "")
 
 
 def _failure(what: str, error: stripe.StripeError) -> Exception:

@@ -5,7 +5,9 @@ meterline_schemas.errors.MeterlineError
 │   ├── NotWholeError     it has more decimals than the meter's scale
 │   └── TooManyDigitsError  more than the 15 digits that Stripe takes
 ├── InexpressibleError    a charge that no price at Stripe can say
+├── TermsDifferError      a subscription charges a meter, or a base fee, by other terms already
 ├── MeterDiffersError     a meter at Stripe has another shape than days need, and can never be given it
+├── StripeBusyError       it is being set up already
 ├── StoppedError          Stripe does not let us in, or does not answer: what follows was not tried
 ├── StripeRefusedError    a request of the set-up that Stripe does not take
 └── LedgerError           a record of billing.pushes that this version cannot read
@@ -52,6 +54,20 @@ class MeterDiffersError(MeterlineError):
             f"Stripe has an active meter {meter} of event_name {event_name!r}, but {why}, which cannot be changed: "
             "choose another event_name, or deactivate that meter if nothing uses it"
         )
+
+
+class TermsDifferError(MeterlineError):
+    def __init__(self, tenant_id: str, subscription: str, what: str, price: str) -> None:
+        super().__init__(
+            f"tenant {tenant_id!r}: subscription {subscription} charges {what} by {price}, which has other terms than "
+            "its plan; two prices of one would charge twice. End that item at Stripe when its terms end, and repeat "
+            "the set-up"
+        )
+
+
+class StripeBusyError(MeterlineError):
+    def __init__(self) -> None:
+        super().__init__("Stripe is being set up by another request; repeat this one when that has ended")
 
 
 class StoppedError(MeterlineError):

@@ -13,7 +13,7 @@ from typing import Any, Final, NoReturn
 import msgspec
 
 from meterline_api.billing.stripe.errors import InexpressibleError
-from meterline_schemas.catalog.plan import Charge, Plan
+from meterline_schemas.catalog.plan import Charge, Plan, PlanVersion
 from meterline_schemas.catalog.price import Graduated, Package, Percentage, PerUnit, Tier, TieredFlat, Volume
 from meterline_schemas.catalog.stripe_meter import IncludedMode, StripeMeter
 from meterline_schemas.periods import Period
@@ -41,6 +41,18 @@ def price_of(plan: Plan, charge: Charge, meter: StripeMeter) -> dict[str, Any]:
         InexpressibleError
     """
     return _Charged(plan, charge, meter).price()
+
+
+def base_fee_of(plan: Plan, version: PlanVersion) -> int:
+    """In minor units.
+
+    Raises:
+        InexpressibleError
+    """
+    amount = version.base_fee * 10 ** minor_digits(plan.currency)
+    if amount != amount.to_integral_value():
+        raise InexpressibleError(plan.id, "base fee", f"{version.base_fee} is no whole number of minor units")
+    return int(amount)
 
 
 def lookup_key(plan: str, metric: str, parameters: Mapping[str, Any]) -> str:

@@ -116,9 +116,13 @@ class Index:
 
     def find(self, push: Push) -> Push | None:
         """The newest push of the same customer, meter and day."""
+        return self.newest(push.customer, push.meter, push.day)
+
+    def newest(self, customer: str, meter: str, day: date) -> Push | None:
+        """The newest push of a customer, meter and day."""
         found = self._db.execute(
             f"SELECT {_COLUMNS} FROM push WHERE customer = ? AND meter = ? AND day = ?",
-            (push.customer, push.meter, push.day.isoformat()),
+            (customer, meter, day.isoformat()),
         ).fetchone()
         return None if found is None else _push(found)
 
@@ -148,6 +152,11 @@ class Index:
             (state, *_place(after), limit),
         ).fetchall()
         return [_push(row) for row in found]
+
+    def count(self, state: PushState) -> int:
+        """How many pushes without a good outcome are in a state."""
+        sql = "SELECT count() FROM push WHERE state = ? AND state != 'delivered'"
+        return int(self._db.execute(sql, (state,)).fetchone()[0])
 
     def since(self, day: date) -> Iterator[Push]:
         """All of a day and later ones, in the order of tenant, metric and day."""

@@ -42,9 +42,9 @@ async def push(
     return await site.pusher.push(_totals(query, terms, start, end, now, since), terms, dry_run=dry_run)
 
 
-async def retry(site: Site, book: Book) -> Told:
+async def retry(site: Site, book: Book, *, dry_run: bool = False) -> Told:
     """Settle what has no outcome, and send again what Stripe refused. Raises as ``push``."""
-    return await site.pusher.retry(Terms(book))
+    return await site.pusher.retry(Terms(book), dry_run=dry_run)
 
 
 async def reconcile(
@@ -57,7 +57,7 @@ async def reconcile(
     return await site.reconciler.reconcile(totals, terms, start, end, dry_run=dry_run)
 
 
-def outcome_of(told: Told) -> Outcome:
+def outcome_of(told: Told, *, dry_run: bool = False) -> Outcome:
     """What the run of a push or retry says: its numbers, and each problem in a sentence."""
     counts = {
         **{reason.value: count for reason, count in told.due.items()},
@@ -65,6 +65,8 @@ def outcome_of(told: Told) -> Outcome:
         **{trouble.value: count for trouble, count in told.troubles.items()},
     }
     problems = [str(problem) for problem in told.problems]
+    if told.open and not dry_run:
+        problems.insert(0, f"Stripe did not answer for {told.open} days; the next push or retry settles them")
     if told.stopped is not None:
         problems.insert(0, str(StoppedError(told.stopped)))
     return Outcome({name: str(count) for name, count in counts.items()}, problems)
@@ -95,4 +97,4 @@ def _totals(
         wholly=((), ()) if since is None else terms.remapped(since - MARGIN),
         by_month=by_month,
     )
-    return day_totals(query, wanted, now)
+    return terms.metered(day_totals(query, wanted, now))

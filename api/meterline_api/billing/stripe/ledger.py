@@ -7,21 +7,25 @@ is never written over.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import islice
 from typing import Final
+
+from msgspec.structs import replace
 
 from meterline_api.billing.stripe.index import Index
 from meterline_schemas import topics
 from meterline_schemas.audit.log import AuditLog, Decided, Write
-from meterline_schemas.billing.push import Push, PushState, encode
+from meterline_schemas.billing.push import Push, PushState, encode, identified
 from meterline_schemas.kafka_log import KafkaLog, Record
 from meterline_schemas.settings import KafkaSettings
 
 _AT_ONCE: Final = 5000
 _TIMEOUT: Final = 30.0
+_CLOSING: Final = 1.0
 
 
 @dataclass(frozen=True)
@@ -102,7 +106,8 @@ class Ledger:
     def settle(self, outcomes: Sequence[Push]) -> None:
         """Write outcomes; one is left out where its key has an outcome or a newer revision by now.
 
-        But ``delivered`` stands in the place of ``refused``: two may have sent it, and one of them was heard.
+        But ``delivered`` stands in the place of ``refused``: two may have sent it, and one of them was heard. Not in
+        that of what Stripe refused by an event: that is told after it was delivered.
 
         Raises what ``read`` raises.
         """
@@ -111,16 +116,46 @@ class Ledger:
             for push in outcomes:
                 last = self._index.find(push)
                 if last is not None and last.revision == push.revision:
-                    better = last.state is PushState.REFUSED and push.state is PushState.DELIVERED
+                    better = (
+                        last.state is PushState.REFUSED and push.state is PushState.DELIVERED and not last.reported
+                    )
                     if last.state is PushState.INTENT or better:
                         yield push
 
         self._write(decided)
 
+    def reject(self, refusals: Mapping[str, str], event: str, now: datetime) -> list[Push]:
+        """Set refused what Stripe took and does not count, as its ``event`` tells: why, by identifier.
+
+        Those of it that are the newest of their days, and refused by this event now or before. Raises what ``read``
+        raises.
+        """
+        rejected: list[Push] = []
+
+        def decided() -> Iterator[Push]:
+            rejected.clear()
+            for identifier, why in refusals.items():
+                named = identified(identifier)
+                last = None if named is None else self._index.newest(named.customer, named.meter, named.day)
+                if last is None or last.identifier != identifier:
+                    continue
+                if last.state is not PushState.REFUSED:
+                    last = replace(last, state=PushState.REFUSED, at=now, detail=why, request_id=event)
+                    yield last
+                if last.request_id == event:
+                    rejected.append(last)
+
+        self._write(decided)
+        return rejected
+
     def close(self) -> None:
-        with self._lock:
-            self._index.close()
-            self._let_go()
+        """Free the connections, unless a thread of a run that was given up still waits for Kafka on them."""
+        if self._lock.acquire(timeout=_CLOSING):
+            try:
+                self._index.close()
+                self._let_go()
+            finally:
+                self._lock.release()
 
     def _write(self, decided: Callable[[], Iterable[Push]]) -> None:
         def decide() -> Decided:

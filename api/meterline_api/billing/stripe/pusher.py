@@ -39,8 +39,8 @@ Beat = Callable[[], Awaitable[None]]
 class Told:
     """What a run came to: how many pushes were due and why, what became of them, and what needs a person.
 
-    ``open``: no answer, the next run settles them. ``overtaken``: another process was first. ``stopped``: why the run
-    ended before its end.
+    ``open``: no answer, the next run settles them; of a dry run those that it would settle. ``overtaken``: another
+    process was first. ``stopped``: why the run ended before its end.
     """
 
     due: dict[Reason, int] = field(default_factory=lambda: dict.fromkeys(Reason, 0))
@@ -59,16 +59,22 @@ class Told:
             self.problems.append(problem)
 
 
-async def _nobody_waits() -> None: ...
+async def nobody_waits() -> None: ...
 
 
 class Pusher:
     """``clock`` is that of the wall, in UTC. ``beat`` is awaited between batches and may raise. One run at a time."""
 
     def __init__(
-        self, ledger: Ledger, sender: Sender, clock: Callable[[], datetime], batch: int, failpoint: Failpoint
+        self,
+        ledger: Ledger,
+        sender: Sender,
+        clock: Callable[[], datetime],
+        batch: int,
+        failpoint: Failpoint,
+        beat: Beat = nobody_waits,
     ) -> None:
-        self.beat: Beat = _nobody_waits
+        self.beat = beat
         self._ledger = ledger
         self._sender = sender
         self._clock = clock
@@ -85,6 +91,7 @@ class Pusher:
         told = Told()
         if dry_run:
             await asyncio.to_thread(self._ledger.read)
+            told.open = await asyncio.to_thread(self._ledger.index.count, PushState.INTENT)
         else:
             await self._settle_open(terms, told)
         steps = self._steps(totals, terms, told)
@@ -96,20 +103,26 @@ class Pusher:
                 await self._carry(batch, terms, told)
         return told
 
-    async def retry(self, terms: Terms) -> Told:
+    async def retry(self, terms: Terms, *, dry_run: bool = False) -> Told:
         """Settle what is open, and send what Stripe refused once more, as the next revision of its day.
 
-        Raises what ``push`` raises.
+        ``dry_run``: count what would be settled and sent. Raises what ``push`` raises.
         """
         told = Told()
-        await self._settle_open(terms, told)
+        if dry_run:
+            await asyncio.to_thread(self._ledger.read)
+            told.open = await asyncio.to_thread(self._ledger.index.count, PushState.INTENT)
+        else:
+            await self._settle_open(terms, told)
         last: Push | None = None
         while told.stopped is None:
             found = await asyncio.to_thread(self._ledger.index.unsettled, PushState.REFUSED, last, self._batch)
             if not found:
                 break
             last = found[-1]
-            await self._carry(list(self._again(found, terms, told)), terms, told)
+            again = list(self._again(found, terms, told))
+            if not dry_run:
+                await self._carry(again, terms, told)
         return told
 
     async def repeat(self, pushes: Sequence[Push], terms: Terms, told: Told) -> None:

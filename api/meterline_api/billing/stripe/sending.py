@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_result, stop_after_attempt, wait_random_exponential
 
@@ -22,13 +22,14 @@ _FIRST_WAIT: Final = 0.25
 _MOST_UNANSWERED: Final = 25  # one after the other, each after all of its attempts: Stripe is away
 
 Found = TypeVar("Found")
+Thing = TypeVar("Thing")
 
 
 @dataclass
-class Sending:
+class Sending(Generic[Thing]):
     """What was sent, and Stripe's answers. ``stopped``: why the others were not."""
 
-    sent: list[tuple[Push, Answer]] = field(default_factory=list)
+    sent: list[tuple[Thing, Answer]] = field(default_factory=list)
     stopped: str | None = None
 
 
@@ -65,7 +66,7 @@ class Sender:
         self._pace = Pace(settings.rate)
         self._threads = ThreadPoolExecutor(settings.in_flight, thread_name_prefix="stripe")
 
-    async def send(self, pushes: Iterable[Push], meters: Mapping[str, StripeMeter], read_at: datetime) -> Sending:
+    async def send(self, pushes: Iterable[Push], meters: Mapping[str, StripeMeter], read_at: datetime) -> Sending[Push]:
         """Send committed intents; ``meters`` are by their ids at Stripe.
 
         Of a customer and meter none is sent after one that got no answer. Nothing is sent on a ledger that was read,
@@ -74,18 +75,26 @@ class Sender:
         queues: dict[tuple[str, str], list[Push]] = defaultdict(list)
         for push in pushes:
             queues[push.customer, push.meter].append(push)
-        waiting = iter(queues.values())
-        sending = Sending()
+        return await self.each(
+            queues.values(), lambda push: self.act(lambda: self._gateway.push(push, meters[push.meter]), read_at)
+        )
+
+    async def each(
+        self, queues: Collection[Sequence[Thing]], one: Callable[[Thing], Awaitable[Answer]]
+    ) -> Sending[Thing]:
+        """Send what is in the queues, of each queue one after the other, and nothing after one without an answer."""
+        waiting = iter(queues)
+        sending = Sending[Thing]()
         unanswered = 0
 
         async def worker() -> None:
             nonlocal unanswered
             for queue in waiting:
-                for push in queue:
+                for thing in queue:
                     if sending.stopped is not None:
                         return
-                    answer = await self._until_answered(push, meters[push.meter], read_at)
-                    sending.sent.append((push, answer))
+                    answer = await one(thing)
+                    sending.sent.append((thing, answer))
                     unanswered = unanswered + 1 if answer.verdict is Verdict.AGAIN else 0
                     if answer.verdict is Verdict.STOP or unanswered >= _MOST_UNANSWERED:
                         sending.stopped = answer.detail
@@ -111,18 +120,21 @@ class Sender:
         found: Found | Answer = await retrying(once)
         return found
 
-    def close(self) -> None:
-        self._threads.shutdown()
+    async def act(self, call: Callable[[], Answer], read_at: datetime) -> Answer:
+        """The answer to a call that changes something, decided on a ledger that was read at ``read_at``."""
 
-    async def _until_answered(self, push: Push, meter: StripeMeter, read_at: datetime) -> Answer:
-        def call() -> Answer:
+        def once() -> Answer:
             if self._clock() - read_at > self._settings.stale_after:
                 return Answer(Verdict.AGAIN, "it was not sent: the ledger was read too long ago")
-            answer = self._gateway.push(push, meter)
+            answer = call()
             self._failpoint.reach("after_call")
             return answer
 
-        return await self.ask(call)
+        return await self.ask(once)
+
+    def close(self) -> None:
+        """Without waiting for calls under way: what became of them the next run finds out."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
 
 def _last_answer(state: RetryCallState) -> Answer:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -40,8 +40,29 @@ class StripeSettings(BaseSettings):
     stale_after: Annotated[
         timedelta, Field(gt=timedelta(0), le=timedelta(hours=12), description="no call on what was read earlier")
     ] = timedelta(hours=1)
+    items_invoice: Annotated[
+        Literal["pending", "draft", "finalize"],
+        Field(description="pending: items wait for the customer's next invoice; else each document has one of its own"),
+    ] = "pending"
+    items_auto_advance: Annotated[
+        bool, Field(description="of an invoice of its own: Stripe finalizes a draft after an hour, and collects")
+    ] = False
+    items_base_fee: Annotated[bool, Field(description="false: something else at Stripe charges base fees")] = True
+    items_ledger: Annotated[
+        Path | None, Field(description="a file that keeps what was read of billing.items; none: in memory")
+    ] = None
+    webhook_secrets: Annotated[
+        SecretStr, Field(description="signing secrets (whsec_…) of the webhooks, old and new, with commas between")
+    ] = SecretStr("")
+    webhook_tolerance: Annotated[int, Field(ge=1, le=3600, description="seconds that a signature is good for")] = 300
     crash: Annotated[str, Field(description="dies at a step, for tests")] = ""
 
     @property
     def configured(self) -> bool:
         return bool(self.key.get_secret_value())
+
+    @property
+    def signing_secrets(self) -> tuple[str, ...]:
+        """One for each endpoint at Stripe, and while one is rotated its old one too."""
+        given = self.webhook_secrets.get_secret_value().replace(",", " ").split()
+        return tuple(dict.fromkeys(given))

@@ -12,8 +12,8 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any, Final, Protocol
 
-from meterline_api.billing.stripe.errors import InexpressibleError, MeterDiffersError
-from meterline_api.billing.stripe.expressing import lookup_key, minor_digits, price_of
+from meterline_api.billing.stripe.errors import InexpressibleError, MeterDiffersError, TermsDifferError
+from meterline_api.billing.stripe.expressing import base_fee_of, lookup_key, price_of
 from meterline_schemas.catalog.entry import FieldProblem, RefusedError
 from meterline_schemas.catalog.metric import Metric
 from meterline_schemas.catalog.plan import Charge, Plan, PlanVersion
@@ -23,6 +23,7 @@ from meterline_schemas.catalog.tenant import Tenant
 METRIC: Final = "meterline_metric"
 PLAN: Final = "meterline_plan"
 TENANT: Final = "meterline_tenant"
+_ENDED: Final = frozenset(("canceled", "incomplete_expired"))
 _MONTHLY: Final = {"interval": "month"}
 _FIRST: Final = {"day_of_month": 1, "hour": 0, "minute": 0, "second": 0}  # UTC: no day is cut in two
 
@@ -82,30 +83,44 @@ class Setup:
     ) -> tuple[str, list[str]]:
         """The tenant's subscription with an item for the base fee and for each charge; its id, and the items' prices.
 
-        Its periods begin at 00:00 UTC on the first of a month. Items of other plans are left: which of them end, and
-        when, is for whoever ended the plan.
+        Its periods begin at 00:00 UTC on the first of a month. The one that it begins in is charged in part, but
+        of a tenant that is metered from a later day on, whose invoices charge what is before: not at all.
 
         Raises:
             InexpressibleError: the plan charges a metric that has no price at Stripe.
+            TermsDifferError: it charges the same by another price. No item was made.
         """
         version = plan.at(now)
         prices = [self._of(plan, charge, meters) for charge in version.charges]
         if version.base_fee:
             prices.insert(0, self._base_fee(plan, version))
+        if not prices:
+            return "", []
         about = {TENANT: tenant.id}
-        listed = self._stripe.all("subscriptions", {"customer": tenant.stripe_customer, "status": "active"})
-        found = next((each for each in listed if each["metadata"].get(TENANT) == tenant.id), None)
+        listed = self._stripe.all("subscriptions", {"customer": tenant.stripe_customer})
+        found = next(
+            (each for each in listed if each["metadata"].get(TENANT) == tenant.id and each["status"] not in _ENDED),
+            None,
+        )
         if found is None:
+            later = tenant.metered_since is not None and tenant.metered_since > now.date()
             params = {
                 "customer": tenant.stripe_customer,
                 "items": [{"price": price} for price in prices],
                 "billing_cycle_anchor_config": _FIRST,
+                "proration_behavior": "none" if later else "create_prorations",
                 "metadata": about,
             }
-            made = self._stripe.create("subscriptions", params, _key("subscription", tenant.stripe_customer, *prices))
-            return str(made["id"]), prices
+            key = _key("subscription", tenant.stripe_customer, str(later), *prices)
+            return str(self._stripe.create("subscriptions", params, key)["id"]), prices
         subscription = str(found["id"])
-        has = {each["price"]["id"] for each in self._stripe.all("subscription_items", {"subscription": subscription})}
+        items = [each["price"] for each in self._stripe.all("subscription_items", {"subscription": subscription})]
+        has = {str(price["id"]): _charges(price) for price in items}
+        wanted = [meters[charge.metric].meter for charge in version.charges]
+        for what, price in zip([*([""] if version.base_fee else []), *wanted], prices, strict=True):
+            other = next((each for each, charged in has.items() if charged == what and each != price), None)
+            if other is not None:
+                raise TermsDifferError(tenant.id, subscription, f"meter {what}" if what else "the base fee", other)
         for price in prices:
             if price not in has:
                 params = {"subscription": subscription, "price": price}
@@ -155,11 +170,9 @@ class Setup:
         return str(self._stripe.create("prices", params, key)["id"])
 
     def _base_fee(self, plan: Plan, version: PlanVersion) -> str:
-        amount = version.base_fee * 10 ** minor_digits(plan.currency)
-        if amount != amount.to_integral_value():
-            raise InexpressibleError(plan.id, "base fee", f"{version.base_fee} is no whole number of minor units")
+        amount = base_fee_of(plan, version)
         product = self._product(PLAN, plan.id, plan.name or plan.id)
-        fee = {"currency": plan.currency.lower(), "unit_amount": int(amount), "recurring": _MONTHLY}
+        fee = {"currency": plan.currency.lower(), "unit_amount": amount, "recurring": _MONTHLY}
         return self._price(plan, None, product, fee)
 
     @staticmethod
@@ -169,6 +182,14 @@ class Setup:
         if price is None:
             raise InexpressibleError(plan.id, charge.metric, "it has no price there yet (set the metric up first)")
         return price
+
+
+def _charges(price: Mapping[str, Any]) -> str | None:
+    """The meter that a price is of, empty for a base fee of ours; None: another thing."""
+    meter = (price.get("recurring") or {}).get("meter")
+    if meter:
+        return str(meter)
+    return "" if PLAN in (price.get("metadata") or {}) else None
 
 
 def _key(*parts: str) -> str:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from meterline_api.billing.stripe.client import Stripe
 from meterline_api.billing.stripe.failpoint import Failpoint
 from meterline_api.billing.stripe.ledger import Ledger
-from meterline_api.billing.stripe.pusher import Pusher
+from meterline_api.billing.stripe.pusher import Beat, Pusher, nobody_waits
 from meterline_api.billing.stripe.reconcile import Reconciler
 from meterline_api.billing.stripe.sending import Sender
 from meterline_api.billing.stripe.settings import StripeSettings
@@ -32,9 +32,13 @@ def utc_now() -> datetime:
 
 @contextmanager
 def opened(
-    settings: StripeSettings, kafka: KafkaSettings, audit: AuditLog, clock: Callable[[], datetime] = utc_now
+    settings: StripeSettings,
+    kafka: KafkaSettings,
+    audit: AuditLog,
+    clock: Callable[[], datetime] = utc_now,
+    beat: Beat = nobody_waits,
 ) -> Iterator[Site]:
-    """Closed at the end; ``audit`` stays open.
+    """Closed at the end; ``audit`` stays open. ``beat`` as of ``Pusher``.
 
     Raises:
         ConfigurationError: there is no key of Stripe.
@@ -43,5 +47,5 @@ def opened(
     failpoint = Failpoint(settings.crash)
     path = None if settings.ledger is None else str(settings.ledger)
     with closing(Ledger(kafka, audit, path)) as ledger, closing(Sender(stripe, settings, clock, failpoint)) as sender:
-        pusher = Pusher(ledger, sender, clock, settings.batch, failpoint)
+        pusher = Pusher(ledger, sender, clock, settings.batch, failpoint, beat)
         yield Site(ledger, stripe, pusher, Reconciler(ledger, stripe, sender, pusher, clock, settings.propagation))

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from functools import cached_property
 from typing import Final
 
+from meterline_api.billing.stripe.days import DayTotal
 from meterline_schemas.catalog.book import Book
 from meterline_schemas.catalog.metric import Metric
 from meterline_schemas.catalog.plan import Plan, TenantPlan
 from meterline_schemas.catalog.stripe_meter import StripeMeter
-from meterline_schemas.catalog.tenant import Billing, Tenant
+from meterline_schemas.catalog.tenant import Tenant
 
 _MIDNIGHT: Final = time(tzinfo=UTC)
 
@@ -36,15 +37,24 @@ class Terms:
 
     @cached_property
     def customers(self) -> Mapping[str, str]:
-        """Of the tenants that are billed by meters."""
+        """Of the tenants of which any day is, or was, charged by meters."""
         return {
             tenant.id: tenant.stripe_customer
             for tenant in self.book.all(Tenant)
-            if tenant.billing is Billing.METER and tenant.stripe_customer and not tenant.excluded
+            if tenant.metering and tenant.stripe_customer and not tenant.excluded
         }
 
     def customer(self, tenant_id: str) -> str | None:
         return self.customers.get(tenant_id)
+
+    def metered(self, totals: Iterable[DayTotal]) -> Iterator[DayTotal]:
+        """Those of days that meters charge: invoices charge the others."""
+        last: Tenant | None = None
+        for total in totals:
+            if last is None or last.id != total.tenant_id:
+                last = self.book.find(Tenant, total.tenant_id) or Tenant(id=total.tenant_id)
+            if last.is_metered(total.day):
+                yield total
 
     def included(self, tenant_id: str, metric: str, day: date) -> Decimal:
         """What the plan includes that the tenant is on as the month of a day begins, or else on the day."""

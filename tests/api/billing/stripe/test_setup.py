@@ -12,11 +12,16 @@ import pytest
 from pydantic import SecretStr
 
 from meterline_api.billing.stripe.client import Stripe
-from meterline_api.billing.stripe.errors import InexpressibleError, MeterDiffersError, StripeRefusedError
+from meterline_api.billing.stripe.errors import (
+    InexpressibleError,
+    MeterDiffersError,
+    StripeRefusedError,
+    TermsDifferError,
+)
 from meterline_api.billing.stripe.expressing import price_of
 from meterline_api.billing.stripe.settings import StripeSettings
 from meterline_api.billing.stripe.setup import METRIC, PLAN, TENANT, Setup
-from meterline_schemas.catalog import Billing, Metric, Plan, RefusedError, StripeMeter, Tenant
+from meterline_schemas.catalog import Billing, Metric, Plan, PlanVersion, RefusedError, StripeMeter, Tenant
 from tests.api.billing.stripe.stand_in import KEY, StandIn
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
@@ -192,22 +197,34 @@ def test_repeated_after_a_crash_at_any_call_there_is_one_of_each(stand_in: Stand
     assert [each["metadata"] for each in products] == [{METRIC: "orders"}]
 
 
-def test_other_terms_are_another_price_and_a_new_charge_another_item(stand_in: StandIn) -> None:
+def test_a_new_charge_is_another_item_and_other_terms_beside_the_old_ones_are_refused(stand_in: StandIn) -> None:
     stripe = Stripe(StripeSettings(key=SecretStr(KEY), url=stand_in.url))
     tag = f"t{uuid.uuid4().hex[:8]}"
     setup = Setup(stripe)
     terms = plan(tag, charge({"model": "per_unit", "unit_price": "0.10"}))
     orders = setup.metric(Metric(key="orders"), [terms], meter(tag), NOW)
     tenant = Tenant(id=tag, billing=Billing.METER, stripe_customer=setup.customer(Tenant(id=tag)))
-    first, _ = setup.subscription(tenant, terms, {"orders": orders}, NOW)
+    first, before = setup.subscription(tenant, terms, {"orders": orders}, NOW)
     dearer = plan(tag, charge({"model": "per_unit", "unit_price": "0.20"}))
     changed = setup.metric(Metric(key="orders"), [dearer], orders, NOW)
     assert changed.meter == orders.meter
     assert changed.prices != orders.prices
-    second, prices = setup.subscription(tenant, dearer, {"orders": changed}, NOW)
+    with pytest.raises(TermsDifferError, match="two prices of one would charge twice"):
+        setup.subscription(tenant, dearer, {"orders": changed}, NOW)
+    fee = dearer.model_copy(
+        update={"versions": (PlanVersion(base_fee=Decimal(299), charges=terms.versions[0].charges),)}
+    )
+    with pytest.raises(TermsDifferError, match="charges the base fee by price_"):
+        setup.subscription(tenant, fee, {"orders": orders}, NOW)
+    has = {each["price"]["id"] for each in stripe.all("subscription_items", {"subscription": first})}
+    assert has == {*before}, "nothing was added"
+    users = plan(tag, *terms.versions[0].charges, charge({"model": "per_unit", "unit_price": 1}, metric="users"))
+    more = setup.metric(Metric(key="users"), [users], meter(tag, "users"), NOW)
+    second, prices = setup.subscription(tenant, users, {"orders": orders, "users": more}, NOW)
     assert second == first
     has = {each["price"]["id"] for each in stripe.all("subscription_items", {"subscription": first})}
-    assert has == {*prices, *orders.prices.values()}
+    assert has == {*prices}
+    assert {*before} < {*prices}
     missing = plan(tag, charge({"model": "per_unit", "unit_price": "0.20"}, metric="users"))
     with pytest.raises(InexpressibleError, match="no price there yet"):
         setup.subscription(tenant, missing, {"orders": changed}, NOW)

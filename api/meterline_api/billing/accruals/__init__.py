@@ -1,0 +1,1 @@
+"""What was earned up to a cut-off and stands on no invoice yet."""

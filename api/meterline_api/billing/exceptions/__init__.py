@@ -1,0 +1,1 @@
+"""What needs a person before billing is whole: one list, each entry with what to do."""
