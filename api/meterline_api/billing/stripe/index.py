@@ -45,7 +45,7 @@ _Row = tuple[str, str, str, int, int, str, str, str, str, str, str]
 
 
 class Index:
-    """``path``: a file, or ``:memory:``. ``topic`` is the full name of the topic that it is a copy of.
+    """``path``: a file, or empty for a temporary one. ``topic`` is the full name of the topic that it is a copy of.
 
     To be used by one thread at a time.
     """

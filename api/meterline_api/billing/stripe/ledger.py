@@ -40,13 +40,13 @@ class Intended:
 
 
 class Ledger:
-    """``path`` is where the index lies; None: in memory. To be used by one thread at a time."""
+    """``path`` is where the index lies; None: in a temporary file. To be used by one thread at a time."""
 
     def __init__(self, kafka: KafkaSettings, audit: AuditLog, path: str | None = None) -> None:
         self._kafka = kafka
         self._audit = audit
         self._topic = kafka.topic(topics.PUSHES)
-        self._index = Index(path or ":memory:", self._topic)
+        self._index = Index(path or "", self._topic)  # SQLite's own temporary file: very many pushes take no memory
         self._log: KafkaLog | None = None
         self._lock = threading.RLock()
 

@@ -32,7 +32,7 @@ class StripeSettings(BaseSettings):
     longest_wait: Annotated[float, Field(ge=0, le=60, description="between two attempts")] = 20
     batch: Annotated[int, Field(ge=1, le=5000, description="pushes that are written and called together")] = 500
     ledger: Annotated[
-        Path | None, Field(description="a file that keeps what was read of billing.pushes; none: in memory")
+        Path | None, Field(description="a file that keeps what was read of billing.pushes; none: a temporary one")
     ] = None
     propagation: Annotated[
         timedelta, Field(ge=timedelta(0), description="after which Stripe's summaries have what it took")
