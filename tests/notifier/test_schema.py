@@ -44,6 +44,10 @@ def example(type: Type) -> Notification:
             currency="USD",
             attempt=1,
         )
+    elif type is Type.RUN_PROBLEMS:
+        data = records.RunProblems(
+            job="push", due=AT, state="done", begun_at=AT, ended_at=AT, count=1, problems=["acme: no customer"]
+        )
     elif type is Type.USAGE_REFUSED:
         data = records.UsageRefused(
             event="evt_1",

@@ -117,11 +117,8 @@ class Feed:
 
     def all_partitions(self) -> list[tuple[str, int]]:
         topics = (*TOPICS, NOTIFICATIONS)
-        return [(topic, partition) for topic in topics for partition in range(self.partitions)] + [
-            (CONFIG, 0),
-            (AUDIT, 0),
-            (INVOICES, 0),
-        ]
+        shared = [(topic, partition) for topic in topics for partition in range(self.partitions)]
+        return shared + [(topic, 0) for topic in SINGLE]
 
     def ends(self, isolation: IsolationLevel = IsolationLevel.READ_COMMITTED) -> dict[tuple[str, int], int]:
         """Where the partitions end for a reader of committed records."""

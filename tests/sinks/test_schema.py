@@ -31,6 +31,7 @@ KEYS = {
     "tenant_plans_raw": ("kafka_offset, is_deleted", "", "tenant_id"),
     "invoices_raw": ("kafka_offset", "", "tenant_id, period_start, number"),
     "invoice_payments": ("kafka_offset", "", "number"),
+    "payments": ("kafka_offset", "", "created_at, reference"),
     "daily_costs_raw": ("kafka_offset", "toYYYYMM(day)", "tenant_id, day"),
     "stripe_pushes_raw": ("kafka_offset", "toYYYYMM(day)", "tenant_id, metric, day, customer, meter"),
     "billing_runs_raw": ("kafka_offset", "", "job, due"),

@@ -173,9 +173,7 @@ class Intake(Thread):
                 record.offset, record.partition, error,
             )  # fmt: skip
             return []
-        wanted = audience.deliveries(
-            heard, record.value, self._catalog.book, self._catalog.removed, self._operators
-        )
+        wanted = audience.deliveries(heard, record.value, self._catalog.book, self._catalog.removed, self._operators)
         return [Open(record.partition, delivery) for delivery in self._index.missing(wanted)]
 
     def _resend(self) -> None:

@@ -52,6 +52,10 @@ def run(bench: Bench, sizes: Sizes) -> Result:
     month.pushed_before()
     month.fill()
     sink = bench.sink(month.installation)
+    written = "SELECT count() FROM {db}.tenants FINAL"  # the sink takes the catalog in too
+    wait(
+        lambda: int(month.installation.query(written)[0][0]) >= month.tenants, 300, "tenants in ClickHouse", sink.check
+    )
     api = started(bench, month, METERLINE_STRIPE_LEDGER=str(bench.folder / "pushes.sqlite"))
     first, again = (done(api, Job.PUSH, dry_run=True) for _ in range(2))
     pairs = month.tenants * len(METRICS)
@@ -103,7 +107,7 @@ def started(bench: Bench, month: Month, **settings: str) -> Running:
         **{"METERLINE_STRIPE_KEY": STRIPE_KEY, "METERLINE_STRIPE_URL": "http://127.0.0.1:1", **settings},
     )
     *_, last = month.names()
-    wait(lambda: _answers(api, f"/v1/tenants/{last}/plan"), 300, "the API to have read the catalog", api.check)
+    wait(lambda: _answers(api, f"/v1/tenants/{last}"), 300, "the API to have read the catalog", api.check)
     return api
 
 

@@ -5,6 +5,7 @@ Days are those of UTC and end with yesterday: a day that goes on is pushed once 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from typing import Final
@@ -39,7 +40,8 @@ async def push(
     """
     terms = Terms(book)
     start, end = now.date() - OLDEST - timedelta(days=2), now.date()
-    return await site.pusher.push(_totals(query, terms, start, end, now, since), terms, dry_run=dry_run)
+    totals = await asyncio.to_thread(_totals, query, terms, start, end, now, since)
+    return await site.pusher.push(totals, terms, dry_run=dry_run)
 
 
 async def retry(site: Site, book: Book, *, dry_run: bool = False) -> Told:
@@ -53,7 +55,7 @@ async def reconcile(
     """Compare Stripe, ledger and usage of the last ``days`` whole days. Raises as ``push``."""
     terms = Terms(book)
     start, end = now.date() - timedelta(days=days), now.date()
-    totals = _totals(query, terms, start, end, now, None)
+    totals = await asyncio.to_thread(_totals, query, terms, start, end, now, None)
     return await site.reconciler.reconcile(totals, terms, start, end, dry_run=dry_run)
 
 

@@ -116,9 +116,7 @@ class Ledger:
             for push in outcomes:
                 last = self._index.find(push)
                 if last is not None and last.revision == push.revision:
-                    better = (
-                        last.state is PushState.REFUSED and push.state is PushState.DELIVERED and not last.reported
-                    )
+                    better = last.state is PushState.REFUSED and push.state is PushState.DELIVERED and not last.reported
                     if last.state is PushState.INTENT or better:
                         yield push
 

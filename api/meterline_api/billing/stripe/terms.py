@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from functools import cached_property
+from itertools import groupby
 from typing import Final
 
 from meterline_api.billing.stripe.days import DayTotal
@@ -49,12 +50,12 @@ class Terms:
 
     def metered(self, totals: Iterable[DayTotal]) -> Iterator[DayTotal]:
         """Those of days that meters charge: invoices charge the others."""
-        last: Tenant | None = None
-        for total in totals:
-            if last is None or last.id != total.tenant_id:
-                last = self.book.find(Tenant, total.tenant_id) or Tenant(id=total.tenant_id)
-            if last.is_metered(total.day):
-                yield total
+        for tenant_id, of_it in groupby(totals, lambda total: total.tenant_id):
+            tenant = self.book.find(Tenant, tenant_id)
+            metering = () if tenant is None else tenant.metering
+            for total in of_it:
+                if any(total.day in each for each in metering):
+                    yield total
 
     def included(self, tenant_id: str, metric: str, day: date) -> Decimal:
         """What the plan includes that the tenant is on as the month of a day begins, or else on the day."""

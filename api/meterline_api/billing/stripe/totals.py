@@ -19,7 +19,8 @@ from meterline_api.usage.windows import Window, Zone, cut
 from meterline_schemas.catalog.metric import Aggregation, Metric
 from meterline_schemas.quantity import NANO, exact_nano
 
-TENANTS: Final = 5000  # of a page
+TENANTS: Final = 5000  # of a page of changes
+NAMES: Final = 100_000  # that are listed together: each list reads all there is
 _KEYS: Final = {"tenant_id": "u.tenant_id", "metric": "u.metric"}
 _EPOCH: Final = date(1970, 1, 1)
 _MOST_NAMED: Final = 500  # tenants in one statement
@@ -61,13 +62,7 @@ def day_totals(query: Query, wanted: Wanted, now: datetime) -> Iterator[DayTotal
     """
     gauges = {metric.key for metric in wanted.gauges}
     counts = {metric.key for metric in wanted.counted if metric.aggregation is Aggregation.COUNT}
-    after = ""
-    while True:
-        names = [str(row[0]) for row in query(*tenants(wanted, after))]
-        if not names:
-            return
-        page = Page(names[0], names[-1])
-        after = page.last
+    for page in _pages(query, wanted):
         asked = _of_page(wanted, page)
         rows: list[Sequence[Any]] = []
         if wanted.counted:
@@ -79,12 +74,23 @@ def day_totals(query: Query, wanted: Wanted, now: datetime) -> Iterator[DayTotal
         yield from found
 
 
+def _pages(query: Query, wanted: Wanted) -> Iterator[Page]:
+    """Of so many tenants that a page's days fit in memory: where all days are wanted there are many more of each."""
+    share = TENANTS if wanted.since is not None else max(1, TENANTS // 10)
+    after = ""
+    while names := [str(row[0]) for row in query(*tenants(wanted, after))]:
+        for start in range(0, len(names), share):
+            some = names[start : start + share]
+            yield Page(some[0], some[-1])
+        after = names[-1]
+
+
 def tenants(wanted: Wanted, after: str) -> tuple[str, dict[str, Any]]:
-    """The tenants of the next page: those that have any usage in the range."""
+    """The next tenants that have any usage in the range."""
     parameters: dict[str, Any] = {
         "after": after,
         "metrics": [metric.key for metric in (*wanted.counted, *wanted.gauges)],
-        "limit": TENANTS,
+        "limit": NAMES,
         **_range(wanted),
     }
     # of a gauge a reading before the range may hold in it
