@@ -35,6 +35,7 @@ from meterline_api.billing.settings import InvoiceSettings
 from meterline_api.billing.stripe.items.running import ItemJobs
 from meterline_api.billing.stripe.running import StripeJobs
 from meterline_api.billing.stripe.settings import StripeSettings
+from meterline_api.by_catalog import BY_CATALOG
 from meterline_api.calls import Calls
 from meterline_api.catalog import Catalog, Follower
 from meterline_api.census import Census
@@ -277,8 +278,9 @@ def create_app(
         document5,
         health,
     )
+    whole = (estimates, accruals, billing_exceptions, finance_exports)
     for part in api:
-        app.include_router(part.router)
+        app.include_router(part.router, dependencies=[BY_CATALOG] if part in whole else [])
     answer_errors(app)
     if settings.track_calls:
         app.add_middleware(Calls, metric=settings.track_calls)

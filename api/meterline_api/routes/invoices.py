@@ -28,6 +28,7 @@ from meterline_api.billing.rendering.json import as_json, body
 from meterline_api.billing.rendering.pdf import as_pdf
 from meterline_api.billing.rendering.settings import DocumentSettings
 from meterline_api.billing.rendering.words import exact
+from meterline_api.by_catalog import BY_CATALOG
 from meterline_api.entries import document, model_of
 from meterline_api.examples import json_body
 from meterline_api.problems import Code, Problem
@@ -212,6 +213,7 @@ async def get_draft_invoice(request: Request, tenant_id: TenantPath, format: For
     "/v1/billing/changes-after-close",
     response_model=ChangesAfterClose,
     responses={503: _DOCUMENT[503]},
+    dependencies=[BY_CATALOG],
     summary="List what came to closed invoices since",
 )
 async def list_changes_after_close(
