@@ -77,7 +77,9 @@ def test_dying_at_any_step_loses_and_doubles_nothing(feed: Feed, sinks: Sinks, t
         assert tables.rows("SELECT count() FROM usage_late_totals") == [(0,)]
         said = tables.rows("SELECT count() FROM usage_progress WHERE topic = 'usage.accepted'")
         assert said == [(0,)], "nothing says yet that they are there"
-    assert bool(feed.committed()) == (step == "after_commit"), "what is committed must be written before"
+    # a batch of other topics that came first has no late events, and passes that step
+    judged = {topic for topic, _ in feed.committed() if step != "before_late_totals" or topic == ACCEPTED}
+    assert bool(judged) == (step == "after_commit"), "what is committed must be written before"
     feed.write(written[10:20])
     sinks.start("one", METERLINE_SINK_CRASH=step)
     assert sinks.exit_code("one") == -signal.SIGKILL
