@@ -278,7 +278,7 @@ def create_app(
         document5,
         health,
     )
-    whole = (estimates, accruals, billing_exceptions, finance_exports)
+    whole = (estimates, accruals, billing_exceptions)
     for part in api:
         app.include_router(part.router, dependencies=[BY_CATALOG] if part in whole else [])
     answer_errors(app)

@@ -19,6 +19,7 @@ from meterline_api.billing.exporting.asked import Asked, Sources
 from meterline_api.billing.exporting.kinds import ACCRUALS, EXCEPTIONS, INVOICES, JOURNAL, LINES, PUSHES, Kind
 from meterline_api.billing.exporting.ledger import STATES
 from meterline_api.billing.exporting.pull import Pull, settled
+from meterline_api.by_catalog import BY_CATALOG
 from meterline_api.exports.body import ChangedError
 from meterline_api.exports.bounds import BoundsError, bounded
 from meterline_api.exports.download import Download, begun
@@ -167,7 +168,13 @@ async def export_stripe_pushes(
     return await _export(request, PUSHES, wanted, format)
 
 
-@router.get("/accruals", response_class=Response, responses=openapi.answers(ACCRUALS), summary=ACCRUALS.about)
+@router.get(
+    "/accruals",
+    response_class=Response,
+    responses=openapi.answers(ACCRUALS),
+    dependencies=[BY_CATALOG],
+    summary=ACCRUALS.about,
+)
 async def export_accruals(
     request: Request, format: _Format, wanted: Annotated[_Wanted, Depends(_accruals)]
 ) -> Response:
@@ -175,7 +182,13 @@ async def export_accruals(
     return await _export(request, ACCRUALS, wanted, format)
 
 
-@router.get("/exceptions", response_class=Response, responses=openapi.answers(EXCEPTIONS), summary=EXCEPTIONS.about)
+@router.get(
+    "/exceptions",
+    response_class=Response,
+    responses=openapi.answers(EXCEPTIONS),
+    dependencies=[BY_CATALOG],
+    summary=EXCEPTIONS.about,
+)
 async def export_exceptions(
     request: Request, format: _Format, wanted: Annotated[_Wanted, Depends(_exceptions)]
 ) -> Response:
