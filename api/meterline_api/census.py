@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from datetime import datetime
 from typing import Final
 
@@ -19,7 +20,7 @@ _SQL: Final = (
 )
 
 
-class Census:
+class Counting:
     """Counts anew at most once a minute, whoever asks. Without ClickHouse the numbers stay as they were."""
 
     def __init__(self, tables: ClickHouse) -> None:
@@ -30,11 +31,18 @@ class Census:
         if time.monotonic() < self._next:
             return
         self._next = time.monotonic() + _KEPT
-        month = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-        try:
+        with suppress(UnavailableError, TimeoutError):
             async with asyncio.timeout(_PATIENCE):
-                ((records, tenants),) = await self._tables.rows(_SQL, {"month": int(month.timestamp())})
-        except (UnavailableError, TimeoutError):
-            return
+                await self._count(now)
+
+    async def _count(self, now: datetime) -> None:
+        """Set the metrics. Raises ``UnavailableError`` where ClickHouse does not answer."""
+        raise NotImplementedError
+
+
+class Census(Counting):
+    async def _count(self, now: datetime) -> None:
+        month = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+        ((records, tenants),) = await self._tables.rows(_SQL, {"month": int(month.timestamp())})
         metrics.RECORDS.set(records)
         metrics.TENANTS.set(tenants)

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from datetime import datetime, timedelta
 from typing import Final
 
 from meterline_api import metrics
-from meterline_api.clickhouse import ClickHouse
+from meterline_api.census import Counting
 from meterline_schemas.billing.push import PushState
-from meterline_schemas.errors import UnavailableError
 
-_KEPT: Final = 60.0  # seconds
-_PATIENCE: Final = 2.0
 _PUSHED: Final = timedelta(days=35)  # so far back Stripe takes days
 _INVOICES: Final = "SELECT currency, kind, count() FROM invoices_raw FINAL GROUP BY currency, kind"
 _PUSHES: Final = "SELECT state, count() FROM stripe_pushes_raw FINAL WHERE day >= {since:Date} GROUP BY state"
@@ -23,25 +18,12 @@ _RUNS: Final = (
 )
 
 
-class BillingCensus:
-    """Counts anew at most once a minute, whoever asks. Without ClickHouse the numbers stay as they were."""
-
-    def __init__(self, tables: ClickHouse) -> None:
-        self._tables = tables
-        self._next = 0.0
-
-    async def look(self, now: datetime) -> None:
-        if time.monotonic() < self._next:
-            return
-        self._next = time.monotonic() + _KEPT
-        try:
-            async with asyncio.timeout(_PATIENCE):
-                for currency, kind, count in await self._tables.rows(_INVOICES, {}):
-                    metrics.INVOICES.labels(currency, kind).set(count)
-                await self._count_runs()
-                await self._count_pushes(now)
-        except (UnavailableError, TimeoutError):
-            return
+class BillingCensus(Counting):
+    async def _count(self, now: datetime) -> None:
+        for currency, kind, count in await self._tables.rows(_INVOICES, {}):
+            metrics.INVOICES.labels(currency, kind).set(count)
+        await self._count_runs()
+        await self._count_pushes(now)
 
     async def _count_runs(self) -> None:
         for job, state, count, ended, left_open in await self._tables.rows(_RUNS, {}):

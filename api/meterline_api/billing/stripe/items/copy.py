@@ -31,7 +31,7 @@ _AT_ONCE: Final = 500
 
 
 class Copy:
-    """``path``: a file, or ``:memory:``. ``topic`` is the full name. To be used by one thread at a time."""
+    """``path``: a file, or empty: a temporary one. ``topic`` is the full name. To be used by one thread at a time."""
 
     def __init__(self, path: str, topic: str) -> None:
         self._db = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)

@@ -39,12 +39,12 @@ class Intended:
 
 
 class ItemLedger:
-    """``path`` is where the copy lies; None: in memory. To be used by one thread at a time."""
+    """``path`` is where the copy lies; None: in a temporary file. To be used by one thread at a time."""
 
     def __init__(self, kafka: KafkaSettings, audit: AuditLog, path: str | None = None) -> None:
         self._kafka = kafka
         self._audit = audit
-        self.copy = Copy(path or ":memory:", kafka.topic(topics.ITEMS))
+        self.copy = Copy(path or "", kafka.topic(topics.ITEMS))
         self._log: KafkaLog | None = None
         self._source: KafkaLog | None = None
         self._lock = threading.RLock()
