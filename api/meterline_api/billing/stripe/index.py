@@ -1,13 +1,7 @@
-"""The newest push of each customer, meter and day, as billing.pushes has them, in SQLite: memory stays flat.
-
-A copy, never more: where it is missing, or is of another topic, it is made anew from the topic. Several processes may
-share a file: a record never takes the place of one that lies behind it in the topic.
-"""
+"""The newest push of each customer, meter and day, as billing.pushes has them: a copy in SQLite, memory stays flat."""
 
 from __future__ import annotations
 
-import hashlib
-import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime
 from typing import Final
@@ -15,22 +9,25 @@ from typing import Final
 import msgspec
 
 from meterline_api.billing.stripe.errors import LedgerError
+from meterline_api.billing.stripe.local import Local
 from meterline_api.billing.stripe.plan import Key
 from meterline_schemas.billing.push import Push, PushState, read_push
 from meterline_schemas.kafka_log import Record
 
-_VERSION: Final = 1
-_TABLES: Final = """
-CREATE TABLE IF NOT EXISTS mark (one INTEGER PRIMARY KEY CHECK (one = 1), topic TEXT, next INTEGER, last BLOB);
+_VERSION: Final = 2
+_PUSHES: Final = """
 CREATE TABLE IF NOT EXISTS push (
     customer TEXT, meter TEXT, day TEXT, tenant_id TEXT, metric TEXT, revision INTEGER, value INTEGER, state TEXT,
     at TEXT, detail TEXT, request_id TEXT, lies INTEGER, PRIMARY KEY (customer, meter, day)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS by_tenant ON push (tenant_id, metric, day, customer, meter);
 CREATE INDEX IF NOT EXISTS unsettled
-    ON push (state, tenant_id, metric, day, customer, meter) WHERE state != 'delivered';
-CREATE TEMP TABLE wanted (tenant_id TEXT, metric TEXT, day TEXT, PRIMARY KEY (tenant_id, metric, day)) WITHOUT ROWID;
+    ON push (state, tenant_id, metric, day, customer, meter) WHERE state != 'delivered'
 """
+_WANTED: Final = (
+    "CREATE TEMP TABLE wanted (tenant_id TEXT, metric TEXT, day TEXT, PRIMARY KEY (tenant_id, metric, day)) "
+    "WITHOUT ROWID"
+)
 _COLUMNS: Final = "customer, meter, day, revision, value, tenant_id, metric, state, at, detail, request_id"
 _PUT: Final = f"""
 INSERT INTO push ({_COLUMNS}, lies) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -51,30 +48,19 @@ class Index:
     """
 
     def __init__(self, path: str, topic: str) -> None:
-        self._db = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
-        self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = NORMAL")
-        if self._db.execute("PRAGMA user_version").fetchone()[0] not in (0, _VERSION):
-            self._db.executescript("DROP TABLE IF EXISTS push; DROP TABLE IF EXISTS mark;")
-        self._db.execute(f"PRAGMA user_version = {_VERSION}")
-        self._db.executescript(_TABLES)
-        self._topic = topic
-        if self._db.execute("SELECT topic FROM mark").fetchone() not in ((topic,), None):
-            self.clear()
+        self._local = Local(path, topic, {"push": _PUSHES}, _VERSION)
+        self._db = self._local.db
+        self._db.execute(_WANTED)
 
     @property
     def position(self) -> int | None:
-        """The offset after the last record that it has; None: it has none."""
-        found = self._db.execute("SELECT next FROM mark").fetchone()
-        return None if found is None else int(found[0])
+        return self._local.position
 
     def agrees(self, record: Record) -> bool:
-        """Whether a record, if it lies at the last offset that is known, is the one that is known to lie there."""
-        found = self._db.execute("SELECT next, last FROM mark").fetchone()
-        return found is None or record.offset != found[0] - 1 or found[1] == _print_of(record)
+        return self._local.agrees(record)
 
     def clear(self) -> None:
-        self._db.executescript("DELETE FROM push; DELETE FROM mark;")
+        self._local.clear()
 
     def take(self, records: Sequence[Record]) -> None:
         """Records in the order of the topic.
@@ -96,23 +82,13 @@ class Index:
         if not records:
             return
         last = records[-1]
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
+        with self._local.taking(last):
             for key in gone:
                 self._db.execute(
                     "DELETE FROM push WHERE customer || '/' || meter || '/' || day = ? AND lies < ?",
                     (key.decode(errors="replace"), last.offset),
                 )
             self._db.executemany(_PUT, rows.values())
-            self._db.execute(
-                "INSERT INTO mark VALUES (1, ?, ?, ?) ON CONFLICT (one) DO UPDATE SET "
-                "topic = excluded.topic, next = excluded.next, last = excluded.last WHERE excluded.next > mark.next",
-                (self._topic, last.offset + 1, _print_of(last)),
-            )
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
 
     def find(self, push: Push) -> Push | None:
         """The newest push of the same customer, meter and day."""
@@ -173,7 +149,7 @@ class Index:
                 return
 
     def close(self) -> None:
-        self._db.close()
+        self._local.close()
 
 
 def _place(push: Push | None) -> tuple[str, ...]:
@@ -213,7 +189,3 @@ def _push(row: _Row) -> Push:
         detail=detail,
         request_id=request_id,
     )
-
-
-def _print_of(record: Record) -> bytes:
-    return hashlib.sha256((record.key or b"") + b"\0" + (record.value or b"")).digest()

@@ -8,23 +8,19 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import islice
 from typing import Final
 
 from msgspec.structs import replace
 
 from meterline_api.billing.stripe.index import Index
+from meterline_api.billing.stripe.tail import Tail
 from meterline_schemas import topics
-from meterline_schemas.audit.log import AuditLog, Decided, Write
+from meterline_schemas.audit.log import AuditLog, Write
 from meterline_schemas.billing.push import Push, PushState, encode, identified
-from meterline_schemas.kafka_log import KafkaLog, Record
 from meterline_schemas.settings import KafkaSettings
 
-_AT_ONCE: Final = 5000
-_TIMEOUT: Final = 30.0
 _CLOSING: Final = 1.0
 
 
@@ -43,11 +39,8 @@ class Ledger:
     """``path`` is where the index lies; None: in a temporary file. To be used by one thread at a time."""
 
     def __init__(self, kafka: KafkaSettings, audit: AuditLog, path: str | None = None) -> None:
-        self._kafka = kafka
-        self._audit = audit
-        self._topic = kafka.topic(topics.PUSHES)
-        self._index = Index(path or "", self._topic)  # SQLite's own temporary file: very many pushes take no memory
-        self._log: KafkaLog | None = None
+        self._index = Index(path or "", kafka.topic(topics.PUSHES))  # SQLite's own temporary file: it takes no memory
+        self._tail = Tail(kafka, audit, topics.PUSHES, self._index)
         self._lock = threading.RLock()
 
     @property
@@ -69,7 +62,7 @@ class Ledger:
             LedgerError: a record cannot be read.
         """
         with self._lock:
-            self._take(self._opened().read_to_end())
+            self._tail.read()
 
     def intend(self, pushes: Sequence[Push]) -> Intended:
         """Write intents; on return those that stand are committed.
@@ -151,48 +144,10 @@ class Ledger:
         if self._lock.acquire(timeout=_CLOSING):
             try:
                 self._index.close()
-                self._let_go()
+                self._tail.let_go()
             finally:
                 self._lock.release()
 
     def _write(self, decided: Callable[[], Iterable[Push]]) -> None:
-        def decide() -> Decided:
-            self._take(self._audit.past_ours(self._opened(), topics.PUSHES))
-            return [Write(topics.PUSHES, 0, push.key, encode(push)) for push in decided()], ()
-
         with self._lock:
-            self._audit.write(decide)
-            self._take(self._audit.past_ours(self._opened(), topics.PUSHES))
-
-    def _opened(self) -> KafkaLog:
-        if self._log is None:
-            log = KafkaLog(self._kafka.client(), self._topic, 0, timeout=_TIMEOUT)
-            position = self._index.position
-            if position is not None and not self._goes_on(log, position):
-                self._index.clear()
-                position = None
-            log.seek(log.start_offset() if position is None else position)
-            self._log = log
-        return self._log
-
-    def _goes_on(self, log: KafkaLog, position: int) -> bool:
-        """Whether the index is of this topic, as far as can be seen: one that was made anew begins again at 0."""
-        low, high = log.bounds()
-        if not low <= position <= high:
-            return False
-        with closing(KafkaLog(self._kafka.client(), self._topic, 0, start=position - 1, timeout=_TIMEOUT)) as before:
-            first = next(before.read_to_end(), None)
-        return first is None or self._index.agrees(first)
-
-    def _take(self, records: Iterator[Record]) -> None:
-        try:
-            while chunk := list(islice(records, _AT_ONCE)):
-                self._index.take(chunk)
-        except BaseException:
-            self._let_go()
-            raise
-
-    def _let_go(self) -> None:
-        if self._log is not None:
-            self._log.close()
-            self._log = None
+            self._tail.write(lambda: (Write(topics.PUSHES, 0, push.key, encode(push)) for push in decided()))

@@ -176,7 +176,7 @@ def test_a_job_without_a_function_is_not_scheduled_and_says_so(
         scheduler.start()
         with pytest.raises(JobMissingError, match="does not do the job push"):
             await office.runner.begin(Job.PUSH, NOW)
-        while not office.other.read()[Job.CLOSE]:
+        while [run.state for run in office.other.read()[Job.CLOSE].values()] != [RunState.DONE]:
             await asyncio.sleep(0.01)
         scheduler.stop()
 

@@ -1,31 +1,37 @@
-"""The newest record of each document in billing.items, in SQLite: memory stays flat.
-
-A copy, never more: where it is missing, or is of another topic, it is made anew from the topic. Several processes may
-share a file: a record never takes the place of one that lies behind it in the topic.
-"""
+"""The newest record of each document in billing.items, and the mark: a copy in SQLite, memory stays flat."""
 
 from __future__ import annotations
 
-import hashlib
-import sqlite3
 from collections.abc import Iterator, Sequence
 from typing import Final
 
 from meterline_api.billing.stripe.items.errors import ItemsError
+from meterline_api.billing.stripe.local import Local
 from meterline_schemas import topics
 from meterline_schemas.billing.item import ITEMS, MARK, Items, read_items, read_mark
 from meterline_schemas.kafka_log import Record
 from meterline_schemas.reading import UNREADABLE
 
-_VERSION: Final = 1
-_TABLES: Final = """
-CREATE TABLE IF NOT EXISTS place (one INTEGER PRIMARY KEY CHECK (one = 1), topic TEXT, next INTEGER, last BLOB);
-CREATE TABLE IF NOT EXISTS mark (one INTEGER PRIMARY KEY CHECK (one = 1), next INTEGER, lies INTEGER);
+_VERSION: Final = 2
+_MARK: Final = """
+CREATE TABLE IF NOT EXISTS mark (one INTEGER PRIMARY KEY CHECK (one = 1), next INTEGER, lies INTEGER)
+"""
+_ITEMS: Final = """
 CREATE TABLE IF NOT EXISTS items (
     number TEXT PRIMARY KEY, customer TEXT, open INTEGER, record BLOB, lies INTEGER
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS open ON items (number) WHERE open;
-CREATE INDEX IF NOT EXISTS customers ON items (customer, number);
+CREATE INDEX IF NOT EXISTS customers ON items (customer, number)
+"""
+_PUT_MARK: Final = """
+INSERT INTO mark VALUES (1, ?, ?)
+ON CONFLICT (one) DO UPDATE SET next = excluded.next, lies = excluded.lies WHERE excluded.lies > mark.lies
+"""
+_PUT_ITEMS: Final = """
+INSERT INTO items VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (number) DO UPDATE SET
+    customer = excluded.customer, open = excluded.open, record = excluded.record, lies = excluded.lies
+WHERE excluded.lies > items.lies
 """
 _AT_ONCE: Final = 500
 
@@ -34,22 +40,12 @@ class Copy:
     """``path``: a file, or empty: a temporary one. ``topic`` is the full name. To be used by one thread at a time."""
 
     def __init__(self, path: str, topic: str) -> None:
-        self._db = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
-        self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = NORMAL")
-        if self._db.execute("PRAGMA user_version").fetchone()[0] not in (0, _VERSION):
-            self._db.executescript("DROP TABLE IF EXISTS place; DROP TABLE IF EXISTS mark; DROP TABLE IF EXISTS items;")
-        self._db.execute(f"PRAGMA user_version = {_VERSION}")
-        self._db.executescript(_TABLES)
-        self._topic = topic
-        if self._db.execute("SELECT topic FROM place").fetchone() not in ((topic,), None):
-            self.clear()
+        self._local = Local(path, topic, {"mark": _MARK, "items": _ITEMS}, _VERSION)
+        self._db = self._local.db
 
     @property
     def position(self) -> int | None:
-        """The offset after the last record that it has; None: it has none."""
-        found = self._db.execute("SELECT next FROM place").fetchone()
-        return None if found is None else int(found[0])
+        return self._local.position
 
     @property
     def mark(self) -> int | None:
@@ -58,12 +54,10 @@ class Copy:
         return None if found is None else int(found[0])
 
     def agrees(self, record: Record) -> bool:
-        """Whether a record, if it lies at the last offset that is known, is the one that is known to lie there."""
-        found = self._db.execute("SELECT next, last FROM place").fetchone()
-        return found is None or record.offset != found[0] - 1 or found[1] == _print_of(record)
+        return self._local.agrees(record)
 
     def clear(self) -> None:
-        self._db.executescript("DELETE FROM place; DELETE FROM mark; DELETE FROM items;")
+        self._local.clear()
 
     def take(self, records: Sequence[Record]) -> None:
         """Records in the order of the topic.
@@ -74,32 +68,13 @@ class Copy:
         if not records:
             return
         read = [(record, _read(record)) for record in records if record.value is not None]
-        last = records[-1]
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
+        with self._local.taking(records[-1]):
             for record, found in read:
                 if isinstance(found, Items):
-                    self._db.execute(
-                        "INSERT INTO items VALUES (?, ?, ?, ?, ?) ON CONFLICT (number) DO UPDATE SET "
-                        "customer = excluded.customer, open = excluded.open, record = excluded.record, "
-                        "lies = excluded.lies WHERE excluded.lies > items.lies",
-                        (found.number, found.customer, found.is_open, record.value, record.offset),
-                    )
+                    row = (found.number, found.customer, found.is_open, record.value, record.offset)
+                    self._db.execute(_PUT_ITEMS, row)
                 else:
-                    self._db.execute(
-                        "INSERT INTO mark VALUES (1, ?, ?) ON CONFLICT (one) DO UPDATE SET "
-                        "next = excluded.next, lies = excluded.lies WHERE excluded.lies > mark.lies",
-                        (found, record.offset),
-                    )
-            self._db.execute(
-                "INSERT INTO place VALUES (1, ?, ?, ?) ON CONFLICT (one) DO UPDATE SET "
-                "topic = excluded.topic, next = excluded.next, last = excluded.last WHERE excluded.next > place.next",
-                (self._topic, last.offset + 1, _print_of(last)),
-            )
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
+                    self._db.execute(_PUT_MARK, (found, record.offset))
 
     def find(self, number: str) -> Items | None:
         found = self._db.execute("SELECT record FROM items WHERE number = ?", (number,)).fetchone()
@@ -127,7 +102,7 @@ class Copy:
                 return
 
     def close(self) -> None:
-        self._db.close()
+        self._local.close()
 
 
 def _read(record: Record) -> Items | int:
@@ -141,7 +116,3 @@ def _read(record: Record) -> Items | int:
     except UNREADABLE as error:
         raise ItemsError(topics.ITEMS, record.offset, str(error)) from None
     raise ItemsError(topics.ITEMS, record.offset, f"its key is {record.key!r}")
-
-
-def _print_of(record: Record) -> bytes:
-    return hashlib.sha256((record.key or b"") + b"\0" + (record.value or b"")).digest()

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
@@ -16,15 +15,15 @@ from typing import Final
 from meterline_api.billing.stripe.items.copy import Copy
 from meterline_api.billing.stripe.items.errors import ItemsError
 from meterline_api.billing.stripe.items.plan import Choices, Metered, intents, items_of, rewritten
+from meterline_api.billing.stripe.tail import Tail
 from meterline_schemas import topics
-from meterline_schemas.audit.log import AuditLog, Decided, Write
+from meterline_schemas.audit.log import AuditLog, Write
 from meterline_schemas.billing.invoice import INVOICE, Invoice, read_invoice
 from meterline_schemas.billing.item import MARK, Items, Mark, encode
 from meterline_schemas.kafka_log import KafkaLog, Record
 from meterline_schemas.reading import UNREADABLE
 from meterline_schemas.settings import KafkaSettings
 
-_AT_ONCE: Final = 5000
 _DOCUMENTS: Final = 500  # records of billing.invoices that are taken over together
 _TIMEOUT: Final = 30.0
 _CLOSING: Final = 1.0
@@ -43,9 +42,8 @@ class ItemLedger:
 
     def __init__(self, kafka: KafkaSettings, audit: AuditLog, path: str | None = None) -> None:
         self._kafka = kafka
-        self._audit = audit
         self.copy = Copy(path or "", kafka.topic(topics.ITEMS))
-        self._log: KafkaLog | None = None
+        self._tail = Tail(kafka, audit, topics.ITEMS, self.copy)
         self._source: KafkaLog | None = None
         self._lock = threading.RLock()
 
@@ -57,7 +55,7 @@ class ItemLedger:
             ItemsError: a record cannot be read.
         """
         with self._lock:
-            self._take(self._opened().read_to_end())
+            self._tail.read()
 
     def catch_up(self) -> None:
         """Take the turn and read what came since: nothing that was written before is missing. Raises as ``read``."""
@@ -139,7 +137,10 @@ class ItemLedger:
         if self._lock.acquire(timeout=_CLOSING):
             try:
                 self.copy.close()
-                self._let_go()
+                self._tail.let_go()
+                if self._source is not None:
+                    self._source.close()
+                    self._source = None
             finally:
                 self._lock.release()
 
@@ -166,48 +167,8 @@ class ItemLedger:
         return self._source
 
     def _write(self, decided: Callable[[], Iterable[Items | Mark]]) -> None:
-        def decide() -> Decided:
-            self._take(self._audit.past_ours(self._opened(), topics.ITEMS))
-            return [_write(each) for each in decided()], ()
-
         with self._lock:
-            self._audit.write(decide)
-            self._take(self._audit.past_ours(self._opened(), topics.ITEMS))
-
-    def _opened(self) -> KafkaLog:
-        if self._log is None:
-            log = KafkaLog(self._kafka.client(), self._kafka.topic(topics.ITEMS), 0, timeout=_TIMEOUT)
-            position = self.copy.position
-            if position is not None and not self._goes_on(log, position):
-                self.copy.clear()
-                position = None
-            log.seek(log.start_offset() if position is None else position)
-            self._log = log
-        return self._log
-
-    def _goes_on(self, log: KafkaLog, position: int) -> bool:
-        """Whether the copy is of this topic, as far as can be seen: one that was made anew begins again at 0."""
-        low, high = log.bounds()
-        if not low <= position <= high:
-            return False
-        topic = self._kafka.topic(topics.ITEMS)
-        with closing(KafkaLog(self._kafka.client(), topic, 0, start=position - 1, timeout=_TIMEOUT)) as before:
-            first = next(before.read_to_end(), None)
-        return first is None or self.copy.agrees(first)
-
-    def _take(self, records: Iterator[Record]) -> None:
-        try:
-            while chunk := list(islice(records, _AT_ONCE)):
-                self.copy.take(chunk)
-        except BaseException:
-            self._let_go()
-            raise
-
-    def _let_go(self) -> None:
-        for log in (self._log, self._source):
-            if log is not None:
-                log.close()
-        self._log = self._source = None
+            self._tail.write(lambda: map(_write, decided()))
 
 
 def _documents(records: Iterable[Record]) -> Iterator[Invoice]:
