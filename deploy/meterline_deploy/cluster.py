@@ -167,16 +167,14 @@ class Cluster:
                 failed.append(error)
 
         with self._answers():
-            producer = Producer(
-                self._settings.client(
-                    **{
-                        "enable.idempotence": True,
-                        "linger.ms": 0,
-                        "message.timeout.ms": int(self._timeout * 1000),
-                        "log_level": 0,
-                    }
-                )
-            )
+            wanted: dict[str, str | int | float | bool] = {
+                "acks": "all",  # a repeated record of a key changes nothing, and idempotence begins slowly
+                "max.in.flight.requests.per.connection": 1,
+                "linger.ms": 0,
+                "message.timeout.ms": int(self._timeout * 1000),
+                "log_level": 0,
+            }
+            producer = Producer(self._settings.client(**wanted))
             for key, value in records:
                 producer.produce(topic, key=key, value=value, partition=0, on_delivery=delivered)
             producer.flush(self._timeout + 5)

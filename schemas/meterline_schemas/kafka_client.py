@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer
 
 from meterline_schemas.errors import ConfigurationError
 from meterline_schemas.kafka_words import refusal, without_secrets
@@ -41,6 +41,27 @@ class Troubles:
         """Once the broker has answered."""
         client.poll(0)
         self._last = ""
+
+
+def come(consumer: Consumer, limit: int, seconds: float) -> list[Message]:
+    """What came, ``limit`` at most; waits ``seconds`` only for the first.
+
+    ``Consumer.consume`` waits until it has as many as it is asked for, or for all of its time.
+    """
+    first = consumer.poll(seconds)
+    return [] if first is None else [first, *consumer.consume(limit - 1, 0)]
+
+
+def fence(producer: Producer, topic: str, timeout: float) -> None:
+    """``init_transactions``: whoever wrote under this transactional id before is shut out.
+
+    A client without a connection looks for one each half second only: it is made first, by asking for a topic.
+
+    Raises:
+        KafkaException: the broker does not answer within ``timeout`` seconds, or refuses.
+    """
+    producer.list_topics(topic, timeout=timeout)
+    producer.init_transactions(timeout)
 
 
 def made(kind: Callable[..., Client], properties: Mapping[str, Any], **more: Any) -> Client:

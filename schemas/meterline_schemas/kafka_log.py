@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple, Protocol
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from meterline_schemas.errors import UnavailableError
-from meterline_schemas.kafka_client import Troubles, made
+from meterline_schemas.kafka_client import Troubles, come, made
 
 _NOT_YET: Final = {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE}  # of a topic just made
 
@@ -76,8 +76,7 @@ class KafkaLog:
         self._consumer.assign([TopicPartition(self._topic, self._partition, self._next)])
         deadline = time.monotonic() + self._timeout
         while True:
-            messages = self._consumer.consume(1000, 0.1)
-            for message in messages:
+            for message in come(self._consumer, 1000, 0.1):
                 error = message.error()
                 if error is None:
                     offset: int = message.offset()

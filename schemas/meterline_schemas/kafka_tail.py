@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
 from meterline_schemas.errors import UnavailableError
-from meterline_schemas.kafka_client import Troubles, made
+from meterline_schemas.kafka_client import Troubles, come, made
 
 
 class Followed(NamedTuple):
@@ -62,7 +62,7 @@ class KafkaTail:
         if self._waiting is None:
             self._assign()
         found = []
-        for message in self._consumer.consume(limit, seconds):
+        for message in come(self._consumer, limit, seconds):
             error = message.error()
             topic, partition = message.topic(), message.partition()
             if error is None:

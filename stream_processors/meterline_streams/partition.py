@@ -31,6 +31,7 @@ from confluent_kafka import KafkaException, Producer
 from meterline_schemas import topics
 from meterline_schemas.counter import Base
 from meterline_schemas.errors import UnavailableError
+from meterline_schemas.kafka_client import fence
 from meterline_schemas.kafka_log import KafkaLog, group_offset
 from meterline_streams import outputs
 from meterline_streams.catalog import Catalog
@@ -88,7 +89,7 @@ class Partition:
             UnavailableError: the broker does not answer.
         """
         try:
-            self._producer.init_transactions(_TIMEOUT)
+            fence(self._producer, self._topic(topics.EVENTS), _TIMEOUT)
         except KafkaException as error:
             raise UnavailableError(f"cannot open partition {self.number}: {error.args[0].str()}") from None
         restored = self._restore()

@@ -17,6 +17,7 @@ from typing import Any
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import NewTopic
 
+from meterline_schemas.kafka_client import fence
 from meterline_schemas.settings import ClickHouseSettings, KafkaSettings
 from meterline_sinks.clickhouse import ClickHouse
 from tests.support import cluster
@@ -69,7 +70,7 @@ class Ledger:
         self._producer = Producer(
             {"bootstrap.servers": bootstrap, "transactional.id": prefix + "ledger", "linger.ms": 5}
         )
-        self._producer.init_transactions(30)
+        fence(self._producer, prefix + TOPICS[0], 30)
         self._waiting: dict[str, list[Row]] = defaultdict(list)
         self._filling = False
         self.held_back: set[str] = set()  # tables that are not written to

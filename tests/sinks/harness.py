@@ -27,6 +27,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
+from meterline_schemas.kafka_client import come, fence
 from meterline_schemas.settings import ClickHouseSettings
 from tests.sinks.usage import Checkpoint
 from tests.support.processes import Started
@@ -77,7 +78,7 @@ class Feed:
                 "message.max.bytes": 8_000_000,
             }
         )
-        self._producer.init_transactions(30)
+        fence(self._producer, prefix + ACCEPTED, 30)
         self._member = Consumer({"bootstrap.servers": bootstrap, "group.id": self.group})  # asks, never joins
 
     def write(self, checkpoints: Iterable[Checkpoint], *, abort: bool = False) -> None:
@@ -123,8 +124,17 @@ class Feed:
     def ends(self, isolation: IsolationLevel = IsolationLevel.READ_COMMITTED) -> dict[tuple[str, int], int]:
         """Where the partitions end for a reader of committed records."""
         asked = {TopicPartition(self.prefix + t, p): OffsetSpec.latest() for t, p in self.all_partitions()}
-        answers = self.admin.list_offsets(asked, isolation_level=isolation)
-        return {(a.topic.removeprefix(self.prefix), a.partition): f.result(30).offset for a, f in answers.items()}
+        found: dict[TopicPartition, int] = {}
+
+        def answered() -> bool:
+            with suppress(KafkaException):  # nobody leads the partitions of a topic just made
+                answers = self.admin.list_offsets(asked, isolation_level=isolation)
+                found.update({place: answer.result(30).offset for place, answer in answers.items()})
+                return True
+            return False
+
+        wait_until(answered, 60, "Kafka says where the partitions end")
+        return {(each.topic.removeprefix(self.prefix), each.partition): end for each, end in found.items()}
 
     def committed(self) -> dict[tuple[str, int], int]:
         """What the sinks' group has committed; partitions without an offset are left out."""
@@ -199,7 +209,7 @@ class Feed:
         deadline = time.monotonic() + 60
         while len(ended) < self.partitions:
             assert time.monotonic() < deadline
-            for message in consumer.consume(1000, 0.2):
+            for message in come(consumer, 1000, 0.2):
                 error = message.error()
                 if error is None:
                     found.append(message.value())

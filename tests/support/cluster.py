@@ -11,6 +11,8 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from meterline_schemas.kafka_client import come
+
 OUTPUTS = ("usage.accepted", "usage.rejected", "usage.totals")
 
 
@@ -33,7 +35,7 @@ def read_all(bootstrap: str, topic: str, *, isolation: str = "read_committed") -
     deadline = time.monotonic() + 60
     while len(ended) < len(partitions):
         assert time.monotonic() < deadline, f"{topic} cannot be read to its end"
-        for message in consumer.consume(5000, 0.2):
+        for message in come(consumer, 5000, 0.2):
             error = message.error()
             if error is None:
                 deadline = time.monotonic() + 60

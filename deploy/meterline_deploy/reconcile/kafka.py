@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from meterline_schemas.errors import UnavailableError
+from meterline_schemas.kafka_client import come
 from meterline_schemas.settings import KafkaSettings
 
 Header = tuple[str, Any]
@@ -94,7 +95,7 @@ class Topics:
     def _read(self, topic: str, partition: int, end: int) -> Iterator[Message]:
         deadline = time.monotonic() + self._timeout
         while True:
-            for message in self._consumer.consume(2000, 0.1):
+            for message in come(self._consumer, 2000, 0.1):
                 error = message.error()
                 offset: int = message.offset()
                 if error is None:

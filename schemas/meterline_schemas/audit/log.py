@@ -29,6 +29,7 @@ from meterline_schemas import topics
 from meterline_schemas.audit.chain import Chain
 from meterline_schemas.audit.entry import AuditEntry, Author, Draft, written
 from meterline_schemas.errors import UnavailableError
+from meterline_schemas.kafka_client import fence
 from meterline_schemas.kafka_log import KafkaLog, Record
 from meterline_schemas.settings import KafkaSettings
 
@@ -152,7 +153,7 @@ class AuditLog:
                     "log_level": 0,
                 }
             )
-            producer.init_transactions(_TIMEOUT)
+            fence(producer, self._topic, _TIMEOUT)
             self._producer = producer
         return self._producer
 

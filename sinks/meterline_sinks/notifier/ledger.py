@@ -19,6 +19,7 @@ from confluent_kafka import (
 
 from meterline_schemas.delivery import Delivery, Resend, decode
 from meterline_schemas.errors import ConfigurationError, UnavailableError
+from meterline_schemas.kafka_client import come
 from meterline_schemas.kafka_log import KafkaLog
 from meterline_schemas.partitioning import partition_of
 from meterline_schemas.settings import KafkaSettings
@@ -176,7 +177,7 @@ class LedgerReader:
             UnavailableError: the broker does not let it read; call again.
         """
         found = []
-        for message in self._consumer.consume(5000, seconds):
+        for message in come(self._consumer, 5000, seconds):
             error = message.error()
             if error is None:
                 found.append(Read(message.partition(), message.offset(), message.key(), message.value()))
