@@ -21,6 +21,7 @@ from meterline_sinks.clickhouse import ClickHouse as Tables
 from meterline_sinks.migrate import migrate
 from tests.api.oracle import HOUR, Reading, distinct, expected, totals, utc
 from tests.services.clickhouse import ClickHouseServer, execute
+from tests.support.examples import few
 from tests.support.late import insert_events
 
 METRICS = {
@@ -154,7 +155,7 @@ def check(api: ClickHouse, query: UsageQuery, events: list[Reading], now: dateti
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=few(5), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_every_aggregation_equals_the_events_under_split_order_and_repetition(
     api: ClickHouse, tables: Tables, family: str, data: st.DataObject
@@ -180,7 +181,7 @@ def test_every_aggregation_equals_the_events_under_split_order_and_repetition(
         check(api, query, events, now)
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=few(3), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(story=stories(FAMILIES["all"]), limit=st.integers(1, 9), window=st.sampled_from([None, *OLD]))
 def test_pages_over_all_aggregations_hold_every_row_once_and_in_order(
     api: ClickHouse, tables: Tables, story: list[Reading], limit: int, window: Window | None

@@ -5,7 +5,6 @@ schemathesis makes requests of all kinds from the document, right ones and wrong
 
 from __future__ import annotations
 
-import os
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -27,8 +26,9 @@ from tests.api.process import KEY, ApiProcess
 from tests.services.clickhouse import ClickHouseServer, execute
 from tests.services.kafka import create_topics
 from tests.support.cluster import producer
+from tests.support.examples import few
 
-EXAMPLES = int(os.environ.get("METERLINE_TEST_CONTRACT_EXAMPLES", "8"))  # of each operation
+EXAMPLES = few(5)  # of each operation
 PROFILE = settings(
     max_examples=EXAMPLES,
     deadline=None,

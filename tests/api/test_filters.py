@@ -24,6 +24,7 @@ from meterline_sinks.migrate import migrate
 from tests.api.oracle import Reading, expected, totals
 from tests.api.recount import ask, rows, utc
 from tests.services.clickhouse import ClickHouseServer, execute
+from tests.support.examples import few
 from tests.support.late import insert_events
 
 KINDS = ("sum", "p95", "unique_count", "time_weighted")
@@ -151,7 +152,7 @@ def _compare(operator: str, have: Any, values: list[Any]) -> bool:
     return compare(have, values[0])
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=few(30), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(document=documents(), tenants=st.sampled_from([None, ("acme",), ("acme", "x"), ()]))
 def test_what_passes_a_filter_is_what_it_says_and_never_another_tenants(
     api: ClickHouse, document: dict[str, Any], tenants: tuple[str, ...] | None

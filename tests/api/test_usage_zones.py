@@ -27,6 +27,7 @@ from meterline_sinks.migrate import migrate
 from tests.api.oracle import Reading, distinct, expected, fold, plain, totals
 from tests.api.recount import ask, rows, utc, windows
 from tests.services.clickhouse import ClickHouseServer, execute
+from tests.support.examples import few
 from tests.support.late import insert_events
 
 KINDS = ("count", "sum", "avg", "max", "last", "p95", "unique_count", "time_weighted")
@@ -308,7 +309,7 @@ groupings = st.lists(
 )
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=few(4), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     names=groupings,
     window=st.sampled_from([None, Window.DAY, Window.WEEK, Window.MONTH]),

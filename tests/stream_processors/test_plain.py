@@ -15,6 +15,7 @@ from meterline_schemas.catalog import Metric
 from meterline_schemas.event import MAX_LINES_PER_RECORD
 from meterline_streams.judge import Bounds, Judge, SourceRecord, Verdicts, instant
 from meterline_streams.plain import PlainJudge
+from tests.support.examples import few
 
 METRICS = {
     "a": Metric(key="a", allow_negative=True),
@@ -79,7 +80,7 @@ def _line_by_line(record: SourceRecord, partition: int) -> Verdicts:
 
 
 @given(st.lists(line(), min_size=1, max_size=6), st.booleans(), st.booleans(), st.integers(0, PARTITIONS - 1))
-@settings(deadline=None, max_examples=1500)
+@settings(deadline=None, max_examples=few(600))
 def test_a_record_judged_at_once_has_the_verdicts_of_its_lines(
     lines: list[bytes], newline: bool, hopped: bool, partition: int
 ) -> None:

@@ -27,6 +27,7 @@ from meterline_api.billing.rendering.pdf import as_pdf
 from meterline_api.billing.rendering.sheet import TAX
 from meterline_schemas.billing.invoice import Exchange, Invoice, Line, LineKind, Status
 from tests.api.billing.rendering import samples
+from tests.support.examples import few
 
 DIGITS: Final = {"USD": 2, "EUR": 2, "GBP": 2, "JPY": 0, "KWD": 3}
 GENERATE: Final = (Phase.explicit, Phase.reuse, Phase.generate)  # a PDF takes too long to look for a smaller one
@@ -99,7 +100,7 @@ def table(file: bytes) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(file.decode(), newline="")))
 
 
-@settings(max_examples=15, deadline=None, phases=GENERATE, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=few(6), deadline=None, phases=GENERATE, suppress_health_check=[HealthCheck.too_slow])
 @given(invoices())
 def test_every_amount_and_the_total_stand_in_every_form(invoice: Invoice) -> None:
     amounts = [line.amount for line in invoice.lines]
@@ -124,7 +125,7 @@ def test_every_amount_and_the_total_stand_in_every_form(invoice: Invoice) -> Non
         assert f"{bare} {invoice.currency}" in text
 
 
-@settings(max_examples=5, deadline=None, phases=GENERATE, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=few(3), deadline=None, phases=GENERATE, suppress_health_check=[HealthCheck.too_slow])
 @given(invoices())
 def test_a_second_rendering_is_the_same_bytes(invoice: Invoice) -> None:
     zoned = replace(invoice, start=invoice.start.astimezone(timezone(timedelta(hours=5))), cut={"2": 5, "10": 7})
