@@ -19,7 +19,7 @@ from meterline_api.numbers import number
 from meterline_schemas.catalog import Metric, Plan, Quota
 
 NO_FEE: Final = Decimal(0)
-NO_PLAN: Final = "baseFee is 0: a base fee is part of a plan, and this company is on none; rates are those of quotas"
+NO_PLAN: Final = "there is no base fee: it is part of a plan, and this company is on none; rates are those of quotas"
 DEFAULT_CURRENCY: Final = "USD"
 
 
@@ -47,8 +47,8 @@ class Line:
 class Summary:
     """A company's usage of ``[start, end)``; a line for each of ``METRICS``.
 
-    ``plan`` is what it costs by; None: by the prices of quotas. ``others`` are the costs of metrics that the plan
-    charges beside these.
+    ``plan`` is what it costs by, in ``plan_currency``; None: by the prices of quotas. ``others`` are the costs of
+    metrics that the plan charges beside these.
     """
 
     company: str
@@ -58,6 +58,7 @@ class Summary:
     plan: str | None = None
     base_fee: Decimal = NO_FEE
     others: Mapping[str, Decimal] = field(default_factory=dict)
+    plan_currency: str | None = None
 
     @property
     def usage_cost(self) -> Decimal:
@@ -70,6 +71,10 @@ class Summary:
     @property
     def currencies(self) -> set[str]:
         return {line.cost.currency for line in self.lines.values() if line.cost.currency is not None}
+
+    @property
+    def currency(self) -> str:
+        return self.plan_currency or next(iter(self.currencies), DEFAULT_CURRENCY)
 
     @property
     def notes(self) -> list[str]:
@@ -104,22 +109,37 @@ def summary(found: Summary) -> dict[str, Any]:
         "baseFee": number(found.base_fee),
         "totalCost": whole,
         "grandTotal": whole,
-        "currency": next(iter(found.currencies), DEFAULT_CURRENCY),
+        "currency": found.currency,
         "notes": found.notes,
     }
 
 
+@dataclass(frozen=True)
+class Trend:
+    """This month so far against the whole last one, in percent; None where there was nothing to hold it against.
+
+    ``cost`` is of the projected cost, which is a whole month's.
+    """
+
+    metrics: Mapping[str, Decimal | None]
+    cost: Decimal | None
+
+
+def trend_of(current: Summary, last: Summary, projected: Decimal) -> Trend:
+    metrics = {metric: change(current.lines[metric].count, last.lines[metric].count) for metric in METRICS}
+    return Trend(metrics, change(projected, last.total_cost) if current.currency == last.currency else None)
+
+
 def analytics(current: Summary, last: Summary, projected: Decimal) -> dict[str, Any]:
-    """This month against the last one in percent; ``trend.cost`` is of ``projected``, which is a whole month's cost."""
-    trend = {
-        METRICS[metric].plural: _percent(current.lines[metric].count, last.lines[metric].count) for metric in METRICS
-    }
+    """``trend`` is ``trend_of``."""
+    trend = trend_of(current, last, projected)
+    metrics = {METRICS[metric].plural: _number(percent) for metric, percent in trend.metrics.items()}
     return {
         "currentMonth": summary(current),
         "lastMonth": summary(last),
-        "trend": {**trend, "cost": _percent(projected, last.total_cost)},
+        "trend": {**metrics, "cost": _number(trend.cost)},
         "projectedCost": number(projected),
-        "currency": next(iter(current.currencies), DEFAULT_CURRENCY),
+        "currency": current.currency,
     }
 
 
@@ -170,10 +190,6 @@ def pricing(metrics: Mapping[str, Metric], quotas: Mapping[str, Quota | None]) -
 
 def _of(quota: Quota | None, field: str) -> Any:
     return None if quota is None else getattr(quota, field)
-
-
-def _percent(now: Decimal, before: Decimal) -> Any:
-    return _number(change(now, before))
 
 
 def _number(value: Decimal | None) -> Any:

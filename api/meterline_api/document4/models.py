@@ -39,7 +39,7 @@ class UsageSummaryModel(BaseModel):
 
 
 class TrendModel(BaseModel):
-    """In percent; null where there was nothing before."""
+    """In percent; null where there was nothing before, or the cost was in another currency."""
 
     orders: float | None
     invoices: float | None

@@ -8,13 +8,14 @@ from typing import Final, NamedTuple
 
 class Named(NamedTuple):
     plural: str
+    title: str
     description: str
 
 
 METRICS: Final[Mapping[str, Named]] = {
-    "order": Named("orders", "Per order created and processed"),
-    "invoice": Named("invoices", "Per invoice generated"),
-    "storage": Named("storage", "OMA files, images, documents, backups"),
-    "api_call": Named("apiCalls", "Public API usage (developer platform)"),
-    "ai_job": Named("aiJobs", "AI forecasting, anomaly detection, recommendations"),
+    "order": Named("orders", "Orders", "Per order created and processed"),
+    "invoice": Named("invoices", "Invoices", "Per invoice generated"),
+    "storage": Named("storage", "Storage", "OMA files, images, documents, backups"),
+    "api_call": Named("apiCalls", "API Calls", "Public API usage (developer platform)"),
+    "ai_job": Named("aiJobs", "AI Jobs", "AI forecasting, anomaly detection, recommendations"),
 }

@@ -92,7 +92,7 @@ def _of_plan(
         for key in METRICS
     }
     others = {key: cost.amount for key, cost in by_plan.costs.items() if key not in METRICS and cost.amount}
-    return Summary(company, *bounds, lines, by_plan.plan, by_plan.base_fee, others)
+    return Summary(company, *bounds, lines, by_plan.plan, by_plan.base_fee, others, by_plan.currency)
 
 
 def _line(

@@ -15,6 +15,7 @@ from meterline_api.audit.auditing import author_of
 from meterline_api.billing.jobs.running import Jobs
 from meterline_api.billing.pricing.rating import unit_price
 from meterline_api.document4 import forms, models
+from meterline_api.document4.company import Company, company_of
 from meterline_api.document4.names import METRICS
 from meterline_api.document4.reporting import reported
 from meterline_api.document4.usage import analytics_of, month_at, summary_of
@@ -36,7 +37,6 @@ from meterline_api.documents.shared import (
     read_form,
     service_of,
     unknown_metric,
-    wrong,
 )
 from meterline_api.documents.tracking import track
 from meterline_api.models import HealthAnswer
@@ -48,7 +48,6 @@ from meterline_api.storage.unit import Unit
 from meterline_api.submissions import Submission
 from meterline_schemas.billing.run import Job
 from meterline_schemas.catalog import Book
-from meterline_schemas.event import MAX_ID
 from meterline_schemas.reading import InvalidLine
 
 router = APIRouter(route_class=DocumentRoute, tags=["document 4"])
@@ -56,10 +55,6 @@ router = APIRouter(route_class=DocumentRoute, tags=["document 4"])
 _READ: Final = [needs(Right.READ_USAGE)]
 _ADMIN: Final = [needs(Right.ADMINISTER)]
 _DAY: Final = timedelta(days=1)
-Company = Annotated[
-    str | None,
-    Query(min_length=1, max_length=MAX_ID, description="The tenant; a key that stands for one need not name it."),
-]
 Iso = Annotated[str | None, Query(max_length=50)]
 
 
@@ -75,7 +70,7 @@ async def get_current_month_usage(request: Request, companyId: Company = None) -
     plan says, with its base fee; without a plan, by the flat prices of quotas: its own, or those for all tenants. Each
     line is rounded once. Storage counts its mean level, and costs its GB-months so far.
     """
-    company, service, now = _company(request, companyId), service_of(request), datetime.now(UTC)
+    company, service, now = company_of(request, companyId), service_of(request), datetime.now(UTC)
     start, end = month_at(service.catalog.book, company, now)
     return answer(forms.summary(await summary_of(service, company, start, end, now, rounding_of(request))))
 
@@ -94,7 +89,7 @@ async def get_usage_in_range(
     belongs to the range; with one it is not included. By default it is this month. Of a part of a plan's period the
     base fee, and what is included, are taken in proportion.
     """
-    company, now = _company(request, companyId), datetime.now(UTC)
+    company, now = company_of(request, companyId), datetime.now(UTC)
     start = None if startDate is None else iso_instant(startDate, "startDate")[0]
     end = None if endDate is None else _end(endDate)
     first, last = hours(start, end, now, ("startDate", "endDate"))
@@ -113,7 +108,7 @@ async def get_usage_analytics(request: Request, companyId: Company = None) -> Re
     projected cost against the last month's. The projection goes to the real end of the month, on at the same rate or,
     on a plan and with eight weeks of history, by weekday; the base fee is not multiplied.
     """
-    company, now = _company(request, companyId), datetime.now(UTC)
+    company, now = company_of(request, companyId), datetime.now(UTC)
     return answer(forms.analytics(*await analytics_of(service_of(request), company, now, rounding_of(request))))
 
 
@@ -136,7 +131,7 @@ async def track_company_usage(
     if metric not in METRICS:
         raise unknown_metric(metric, f"metrics of this path are {', '.join(METRICS)}")
     body = await read_form(request, forms.read_tracking)
-    company, service = _company(request, companyId), service_of(request)
+    company, service = company_of(request, companyId), service_of(request)
     found = service.catalog.metric(metric)
     if found is None and service.catalog.partitions:
         raise unknown_metric(metric, "define it: meterline catalog apply --defaults orders")
@@ -191,7 +186,7 @@ async def get_pricing(request: Request, companyId: Company = None) -> Response:
 )
 async def calculate_storage(request: Request, companyId: Company = None) -> Response:
     """Measure it now and count it as a reading. `cost` is what storing so much costs for a whole month."""
-    company = _company(request, companyId)
+    company = company_of(request, companyId)
     measured = await measure_now(request.app.state.storage, tenants=[company])
     if measured.errors:
         why = f"the storage of {company!r} was not measured: {measured.errors[0].why}"
@@ -244,19 +239,6 @@ async def report_to_stripe(request: Request) -> Response:
 async def get_billing_health(request: Request) -> Response:
     """The same as `GET /health`."""
     return await health.health(request)
-
-
-def _company(request: Request, named: str | None) -> str:
-    """The company that a request is about.
-
-    Raises:
-        Problem: 422, it is not named by a caller who stands for several; 403.
-    """
-    company = named or caller(request).only_tenant
-    if company is None:
-        raise wrong("companyId", "is missing: this key or token does not stand for one company")
-    refuse_unseen(request, company)
-    return company
 
 
 def _unit_price(book: Book, company: str, metric: str, at: datetime) -> tuple[Decimal | None, str | None]:
