@@ -89,7 +89,11 @@ CLIENTS: Final = {
     },
     ("chdb",): {"meterline_deploy.embedded.clickhouse.engine"},
     ("fpdf",): {"meterline_api.billing.rendering.pdf"},
-    ("jinja2",): {"meterline_api.billing.pricelist.html", "meterline_api.billing.rendering.html"},
+    ("jinja2",): {
+        "meterline_api.billing.pricelist.html",
+        "meterline_api.billing.rendering.html",
+        "meterline_api.document4.dashboard.html",
+    },
     ("pyarrow",): {"meterline_api.formats.parquet", "meterline_deploy.emit.parquet_table"},
 }
 
@@ -164,6 +168,10 @@ PURE: Final = (
     "meterline_api.document2.features",
     "meterline_api.document2.forms",
     "meterline_api.document3.forms",
+    "meterline_api.document4.dashboard.board",
+    "meterline_api.document4.dashboard.chart",
+    "meterline_api.document4.dashboard.days",
+    "meterline_api.document4.dashboard.links",
     "meterline_api.document4.forms",
     "meterline_api.document4.names",
     "meterline_api.document5.forms",

@@ -59,6 +59,7 @@ from meterline_api.routes import (
     billing_exceptions,
     billing_runs,
     daily_costs,
+    dashboard,
     document1,
     document2,
     document3,
@@ -275,10 +276,11 @@ def create_app(
         document2,
         document3,
         document4,
+        dashboard,
         document5,
         health,
     )
-    whole = (estimates, accruals, billing_exceptions)
+    whole = (estimates, accruals, billing_exceptions, dashboard)
     for part in api:
         app.include_router(part.router, dependencies=[BY_CATALOG] if part in whole else [])
     answer_errors(app)

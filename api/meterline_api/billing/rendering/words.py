@@ -10,6 +10,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from meterline_schemas.currencies import minor_digits
+from meterline_schemas.periods import Calendar, Period
 
 _SIGNS: Final = {"USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥", "INR": "₹", "KRW": "₩", "UAH": "₴", "NGN": "₦"}
 _MONTHS: Final = (
@@ -61,12 +62,27 @@ def day(moment: datetime, zone: str) -> str:
     return f"{local.day} {_MONTHS[local.month - 1]} {local.year}"
 
 
+def month(start: datetime, end: datetime, zone: str) -> str:
+    """``January 2025`` where ``[start, end)`` is a whole month of the zone; else empty."""
+    if Calendar(Period.MONTHLY, zone).bounds(start) != (start, end):
+        return ""
+    local = start.astimezone(ZoneInfo(zone))
+    return f"{_MONTHS[local.month - 1]} {local.year}"
+
+
 def stretch(start: datetime, end: datetime, zone: str) -> str:
     """``[start, end)`` by its first and last day; with the times where it is not of whole days of the zone."""
     if _is_midnight(start, zone) and _is_midnight(end, zone) and start < end:
         first, last = day(start, zone), day(end - timedelta(microseconds=1), zone)
         return first if first == last else f"{first} – {last}"
-    return f"{_minute(start, zone)} – {_minute(end, zone)}"
+    return f"{minute(start, zone)} – {minute(end, zone)}"
+
+
+def minute(moment: datetime, zone: str) -> str:
+    """``31 January 2025 07:30``, with the seconds where there are any."""
+    local = moment.astimezone(ZoneInfo(zone))
+    seconds = f":{local.second:02}" if local.second or local.microsecond else ""
+    return f"{day(moment, zone)} {local.hour:02}:{local.minute:02}{seconds}"
 
 
 def said(text: str) -> str:
@@ -89,9 +105,3 @@ def _is_midnight(moment: datetime, zone: str) -> bool:
     """Whether a day of the zone begins: where clocks leap over midnight, at the leap."""
     before = (moment - timedelta(microseconds=1)).astimezone(ZoneInfo(zone))
     return before.date() < moment.astimezone(ZoneInfo(zone)).date()
-
-
-def _minute(moment: datetime, zone: str) -> str:
-    local = moment.astimezone(ZoneInfo(zone))
-    seconds = f":{local.second:02}" if local.second or local.microsecond else ""
-    return f"{day(moment, zone)} {local.hour:02}:{local.minute:02}{seconds}"

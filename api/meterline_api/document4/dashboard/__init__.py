@@ -1,0 +1,1 @@
+"""Requirement document 4's usage and billing dashboard, as a page that is made on the server."""
