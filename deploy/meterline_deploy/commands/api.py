@@ -119,8 +119,10 @@ class Api:
             return None
         try:
             answer = json.loads(body)
+            if not taken and isinstance(answer.get("error"), dict):  # as the requirement documents' paths have it
+                answer = {"detail": answer["error"]["message"], **answer["error"].get("details", {})}
             detail = "" if taken else str(answer.get("detail") or answer.get("title"))
-        except (ValueError, AttributeError):
+        except (ValueError, AttributeError, KeyError, TypeError):
             raise UnavailableError(
                 f"what answers at {self._url} is not Meterline's API (HTTP {status}); look at {URL}"
             ) from None

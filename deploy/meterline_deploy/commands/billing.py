@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from meterline_deploy.commands.api import Api
+from meterline_deploy.commands.billing_dashboard import dashboard
 from meterline_deploy.commands.billing_exceptions import exceptions
 from meterline_deploy.commands.billing_export import export
 from meterline_deploy.commands.catalog import Form, FormOption
@@ -32,6 +33,7 @@ def register(app: typer.Typer) -> None:
     group.command("export")(export)
     group.command("simulate")(simulate)
     group.command("exceptions")(exceptions)
+    group.command("dashboard")(dashboard)
     app.add_typer(group, name="billing", help="Billing's jobs: have one done, and what came of each run.")
 
 

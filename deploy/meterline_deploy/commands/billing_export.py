@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, BinaryIO, Final
+from typing import Annotated, Final
 
 import typer
 
 from meterline_deploy.commands.api import Api
+from meterline_deploy.commands.whole_file import whole, written
 from meterline_deploy.options import DataOption
 
 _PIECE: Final = 256 * 1024
 _BETWEEN: Final = 600.0  # seconds until the next piece
 _AS_OF: Final = "Meterline-As-Of"
-_STDOUT: Final = Path("-")
 
 
 class ExportFormat(StrEnum):
@@ -85,12 +81,12 @@ def export(
     query += [(name, value) for name, value in named if value is not None]
     final = out or Path(f"{kind.replace('/', '-')}.{format}")
     path = f"/v1/exports/{quote(kind, safe='')}"
-    with Api.of_environment().opened(path, query, timeout=_BETWEEN) as answer, _whole(final) as file:
+    with Api.of_environment().opened(path, query, timeout=_BETWEEN) as answer, whole(final) as file:
         size, expected = 0, int(answer.headers.get("Content-Length") or 0)
         with Progress(bytes=True) as progress:
             progress.start(f"{kind} as {format}", expected)
             while piece := answer.read(_PIECE):
-                with _written(final):
+                with written(final):
                     file.write(piece)
                 size += len(piece)
                 progress.advance(len(piece))
@@ -98,40 +94,3 @@ def export(
             raise IncompleteRead(b"", expected - size)
         said = answer.headers.get(_AS_OF)
     typer.echo(f"{final}: {size} bytes" + (f", as of {said}" if said else ""), err=True)
-
-
-@contextmanager
-def _whole(final: Path) -> Iterator[BinaryIO]:
-    """A file that has its name once all of it is on disk.
-
-    Raises:
-        MeterlineError: it cannot be written.
-    """
-    if final == _STDOUT:
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
-        return
-    part = final.with_name(f".{final.name}.{os.getpid()}.part")
-    with _written(final):
-        file = part.open("xb")
-    try:
-        with file:
-            yield file
-            with _written(final):
-                file.flush()
-                os.fsync(file.fileno())
-                part.replace(final)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-@contextmanager
-def _written(final: Path) -> Iterator[None]:
-    from meterline_schemas.errors import MeterlineError
-
-    try:
-        yield
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise MeterlineError(f"cannot write {final}: {error.strerror or error}; name another file with --out") from None
