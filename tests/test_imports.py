@@ -155,6 +155,8 @@ PURE: Final = (
     "meterline_api.billing.rendering.json",
     "meterline_api.billing.rendering.sheet",
     "meterline_api.billing.rendering.words",
+    "meterline_api.billing.revenue.months",
+    "meterline_api.billing.revenue.recurring",
     "meterline_api.billing.stripe.answers",
     "meterline_api.billing.stripe.days",
     "meterline_api.billing.stripe.errors",

@@ -24,7 +24,7 @@ def answers(kind: Kind) -> dict[int | str, dict[str, Any]]:
         "type": "object",
         "required": ["data"],
         "properties": {
-            "data": {"type": "array", "items": _row(kind.columns)},
+            "data": {"type": "array", "items": rows_of(kind.columns)},
             "next_cursor": {"type": "string", "description": "Of a page with more behind it."},
         },
     }
@@ -75,7 +75,8 @@ def _written(kind: Kind, format: Format) -> str:
     return (into.rows([kind.example]) + into.end()).decode()
 
 
-def _row(columns: tuple[Described, ...]) -> dict[str, Any]:
+def rows_of(columns: tuple[Described, ...]) -> dict[str, Any]:
+    """The schema of a row."""
     return {
         "type": "object",
         "required": [each.name for each in columns],

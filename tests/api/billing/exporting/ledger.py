@@ -33,12 +33,12 @@ class Ledger:
         self.documents: list[Invoice] = []
         self.voided: set[str] = set()
 
-    def invoice(self, tenant_id: str = "", start: datetime = OCTOBER) -> Invoice:
+    def invoice(self, tenant_id: str = "", start: datetime = OCTOBER, end: datetime | None = None) -> Invoice:
         """Of a period in October, or of the one that starts then."""
         tenant_id = tenant_id or self._random.choice(TENANTS)
         lines = tuple(self._line(kind, tenant_id, start) for kind in self._kinds())
         total = sum((line.amount for line in lines), Decimal(0))
-        end = start + timedelta(days=30)
+        end = end or start + timedelta(days=30)
         plan = lines[0].plan if lines else "plan"
         made = Invoice(
             "", DocumentKind.INVOICE, tenant_id, f"Name of {tenant_id}", plan, CURRENCIES[tenant_id], start, end,
