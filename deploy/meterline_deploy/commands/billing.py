@@ -12,6 +12,7 @@ from meterline_deploy.commands.api import Api
 from meterline_deploy.commands.billing_dashboard import dashboard
 from meterline_deploy.commands.billing_exceptions import exceptions
 from meterline_deploy.commands.billing_export import export
+from meterline_deploy.commands.billing_revenue import mrr, revenue
 from meterline_deploy.commands.catalog import Form, FormOption
 from meterline_deploy.commands.simulate import simulate
 from meterline_deploy.options import DataOption
@@ -34,6 +35,8 @@ def register(app: typer.Typer) -> None:
     group.command("simulate")(simulate)
     group.command("exceptions")(exceptions)
     group.command("dashboard")(dashboard)
+    group.command("revenue")(revenue)
+    group.command("mrr")(mrr)
     app.add_typer(group, name="billing", help="Billing's jobs: have one done, and what came of each run.")
 
 
