@@ -137,6 +137,7 @@ PURE: Final = (
     "meterline_api.billing.exporting.documents",
     "meterline_api.billing.jobs.due",
     "meterline_schemas.catalog.metering",
+    "meterline_sinks.item_rows",
     "meterline_sinks.job_rows",
     "meterline_api.billing.jobs.listing",
     "meterline_api.billing.payments.events",

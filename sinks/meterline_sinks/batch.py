@@ -3,7 +3,7 @@
 Lines of ``usage.accepted``, ``usage.rejected`` and ``usage.totals`` are rows already, their fields named as the
 columns, so their bytes pass through without being decoded. The few records of ``meterline.notifications``,
 ``meterline.config``, ``meterline.audit``, ``billing.invoices``, ``billing.payments``,
-``billing.pushes``, ``billing.runs`` and ``billing.costs`` are decoded, each to a row.
+``billing.pushes``, ``billing.items``, ``billing.runs`` and ``billing.costs`` are decoded, each to a row.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from meterline_schemas.topics import (
     CONFIG,
     COSTS,
     INVOICES,
+    ITEMS,
     NOTIFICATIONS,
     PAYMENTS,
     PROGRESS_KEY,
@@ -29,6 +30,7 @@ from meterline_schemas.topics import (
 )
 from meterline_sinks.cost_rows import cost_row
 from meterline_sinks.invoice_rows import invoice_row
+from meterline_sinks.item_rows import item_row
 from meterline_sinks.job_rows import push_row, run_row
 from meterline_sinks.payment_rows import payment_row
 from meterline_sinks.rows import UnreadableError, audit_row, catalog_row, notification_row
@@ -120,6 +122,8 @@ class Batch:
                 row = payment_row(offset, key, value or b"")
             elif topic == PUSHES:
                 row = push_row(offset, value or b"")
+            elif topic == ITEMS:
+                row = item_row(offset, key, value or b"")
             elif topic == RUNS:
                 row = run_row(offset, value or b"")
             elif topic == COSTS:

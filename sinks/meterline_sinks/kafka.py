@@ -19,6 +19,7 @@ from meterline_schemas.topics import (
     CONFIG,
     COSTS,
     INVOICES,
+    ITEMS,
     NOTIFICATIONS,
     PAYMENTS,
     PUSHES,
@@ -34,7 +35,10 @@ from meterline_sinks.settings import SinkSettings
 
 log = logging.getLogger(__name__)
 
-TOPICS: Final = (ACCEPTED, REJECTED, TOTALS, NOTIFICATIONS, CONFIG, AUDIT, INVOICES, COSTS, PAYMENTS, PUSHES, RUNS)
+TOPICS: Final = (
+    *(ACCEPTED, REJECTED, TOTALS, NOTIFICATIONS, CONFIG, AUDIT),
+    *(INVOICES, COSTS, PAYMENTS, PUSHES, ITEMS, RUNS),
+)
 _NO_OFFSET: Final = -1001  # RD_KAFKA_OFFSET_INVALID: the group has committed nothing
 
 _DEFAULTS: Final[Mapping[str, Any]] = {

@@ -29,6 +29,7 @@ CONDITIONS: Final[Mapping[str, str]] = {
     "invoice_lines": "t.tenant_id = {tenant}",
     "daily_costs": "t.tenant_id = {tenant}",
     "stripe_pushes": "t.tenant_id = {tenant}",
+    "stripe_items": "t.tenant_id = {tenant}",
     "usage_freshness": "true",
 }
 # a partition is shared: how much came on it is the business of all of its tenants together
@@ -36,7 +37,7 @@ _ONLY: Final[Mapping[str, frozenset[str]]] = {
     "usage_freshness": frozenset({"complete_until", "written_at"}),
 }
 _VIEWS: Final = frozenset(
-    {"metrics", "plans", "tenant_plans", "invoices", "invoice_lines", "daily_costs", "stripe_pushes"}
+    {"metrics", "plans", "tenant_plans", "invoices", "invoice_lines", "daily_costs", "stripe_pushes", "stripe_items"}
 )
 _OFFSETS: Final = "kafka_"
 _HOUSEKEEPING: Final = frozenset({"is_deleted", "precedence", "inserted_at"})

@@ -39,8 +39,9 @@ INVOICES = "billing.invoices"
 COSTS = "billing.costs"
 PAYMENTS = "billing.payments"
 PUSHES = "billing.pushes"
+ITEMS = "billing.items"
 RUNS = "billing.runs"
-SINGLE = (CONFIG, AUDIT, INVOICES, COSTS, PAYMENTS, PUSHES, RUNS)
+SINGLE = (CONFIG, AUDIT, INVOICES, COSTS, PAYMENTS, PUSHES, ITEMS, RUNS)
 
 
 def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> None:

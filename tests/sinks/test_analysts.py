@@ -14,6 +14,8 @@ import pytest
 from meterline_schemas.billing.cost import DayCost, DayCosts
 from meterline_schemas.billing.cost import encode as encode_costs
 from meterline_schemas.billing.invoice import LineKind
+from meterline_schemas.billing.item import Item, ItemKind, Items, ItemState
+from meterline_schemas.billing.item import encode as encode_items
 from meterline_schemas.billing.push import Push, PushState
 from meterline_schemas.billing.push import encode as encode_push
 from meterline_schemas.catalog import Metric, Plan, PlanVersion, Quota, Span, Tenant, TenantPlan, Threshold
@@ -22,6 +24,7 @@ from meterline_schemas.settings import ClickHouseSettings
 from meterline_sinks.clickhouse import ClickHouse
 from meterline_sinks.cost_rows import cost_row
 from meterline_sinks.invoice_rows import invoice_row
+from meterline_sinks.item_rows import item_row
 from meterline_sinks.job_rows import push_row
 from meterline_sinks.migrate import keeps_users, migrate
 from meterline_sinks.rows import catalog_row, notification_row
@@ -78,6 +81,10 @@ def filled(clickhouse_server: Any) -> Iterator[Tables]:
         tables.insert(*day_costs(turn, one))
         push = Push("cus_1", "mtr_1", START.date(), 1, 7, one, "calls", PushState.DELIVERED, START)
         table, row = push_row(turn, encode_push(push))
+        tables.insert(table, [row])
+        item = Item(ItemKind.ITEM, ItemState.DELIVERED, START, 1, 990, f"of {one}")
+        items = Items(f"INV-{one}", one, "eur", START, (item,), "cus_1")
+        table, row = item_row(turn, items.key, encode_items(items)) or ("", b"")
         tables.insert(table, [row])
     for turn, value in enumerate(ALERTS):
         table, row = notification_row(0, turn, value)

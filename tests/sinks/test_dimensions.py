@@ -373,9 +373,9 @@ def test_partitions_are_dealt_by_topic_and_a_second_sink_changes_nothing(
     sinks.start("two", METERLINE_SINK_WORKER_ID="")
 
     def shared() -> bool:
-        return sorted(sinks.health(name)[1].get("partitions", 0) for name in ("one", "two")) == [4, 15]
+        return sorted(sinks.health(name)[1].get("partitions", 0) for name in ("one", "two")) == [4, 16]
 
-    # four topics of three partitions give two and one each; the seven of one go to one
+    # four topics of three partitions give two and one each; the eight of one go to one
     wait_until(shared, SECONDS, "both have partitions")
     lines = events(5, 400)
     feed.write(checkpoints(lines, 40))

@@ -52,6 +52,7 @@ FIRST += [
     "invoice_lines",
     "daily_costs",
     "stripe_pushes",
+    "stripe_items",
     "billing_runs",
     "notifications",
 ]

@@ -34,12 +34,22 @@ KEYS = {
     "payments": ("kafka_offset", "", "created_at, reference"),
     "daily_costs_raw": ("kafka_offset", "toYYYYMM(day)", "tenant_id, day"),
     "stripe_pushes_raw": ("kafka_offset", "toYYYYMM(day)", "tenant_id, metric, day, customer, meter"),
+    "stripe_items_raw": ("kafka_offset", "", "tenant_id, number"),
     "billing_runs_raw": ("kafka_offset", "", "job, due"),
     "audit_log": (None, "", "seq, kafka_offset"),
     "schema_migrations": (None, "", "number"),
 }
 VIEWS = {"usage_events", "usage_parts", "usage_hourly", "usage_daily", "usage_monthly", "usage_freshness", "metrics"}
-VIEWS |= {"plans", "tenant_plans", "invoices", "invoice_lines", "daily_costs", "stripe_pushes", "billing_runs"}
+VIEWS |= {
+    "plans",
+    "tenant_plans",
+    "invoices",
+    "invoice_lines",
+    "daily_costs",
+    "stripe_pushes",
+    "stripe_items",
+    "billing_runs",
+}
 # tables that show repeats without FINAL, which the profile of the analyst turns on
 GRANTED_TABLES = {"rejected_events", "notifications", "quotas", "thresholds", "tenants"}
 # an id is told once, at whatever time: FINAL has to compare months

@@ -51,4 +51,6 @@ GRANT ${on_cluster} SELECT ON ${database}.daily_costs TO ${analyst_user};
 
 GRANT ${on_cluster} SELECT ON ${database}.stripe_pushes TO ${analyst_user};
 
+GRANT ${on_cluster} SELECT ON ${database}.stripe_items TO ${analyst_user};
+
 GRANT ${on_cluster} SELECT ON ${database}.billing_runs TO ${analyst_user};
