@@ -170,6 +170,7 @@ PURE: Final = (
     "meterline_api.document1.report",
     "meterline_api.document2.features",
     "meterline_api.document2.forms",
+    "meterline_api.document2.reported",
     "meterline_api.document3.forms",
     "meterline_api.document4.dashboard.board",
     "meterline_api.document4.dashboard.chart",

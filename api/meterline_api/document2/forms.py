@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta, Struct
 
+from meterline_api.billing.pricing.bill import Bill
 from meterline_api.document2.features import display_name, name
 from meterline_api.documents.costs import Cost, minor_digits, total
 from meterline_api.documents.instants import iso_seconds
@@ -67,7 +68,8 @@ read_usage: Final[Callable[[bytes], Usage]] = msgspec.json.Decoder(Usage).decode
 class Feature:
     """What was used of a metric in a period, and what it comes to. ``projected`` is by its end.
 
-    ``allowed`` is what may be used before it has no quota left; None: there is no end to it.
+    ``allowed`` is what may be used before it has no quota left; None: there is no end to it. ``bill`` is what the whole
+    period comes to by the plan that charges it. ``reported``: all of it is at Stripe.
     """
 
     metric: Metric
@@ -76,6 +78,8 @@ class Feature:
     cost: Cost
     projected: Cost
     allowed: Decimal | None
+    bill: Bill | None = None
+    reported: bool = False
 
 
 def one_organisation(*named: str | None) -> str | None:
@@ -112,6 +116,7 @@ def summary(feature: Feature) -> dict[str, Any]:
         "unlimited": feature.allowed is None,
         "periodStart": iso_seconds(feature.start),
         "periodEnd": iso_seconds(feature.end),
+        "reportedToStripe": feature.reported,
     }
 
 

@@ -21,7 +21,7 @@ class TrackedModel(_OfOrganisation):
     metadata: dict[str, Any]
     userId: str | None
     timestamp: str
-    reportedToStripe: bool
+    reportedToStripe: bool = Field(description="Always false: the day of an event is pushed when it is over.")
 
 
 class TrackedManyModel(BaseModel):
@@ -44,6 +44,7 @@ class FeatureUsage(BaseModel):
     unlimited: bool
     periodStart: str
     periodEnd: str
+    reportedToStripe: bool = Field(description="All that was used in the period is at Stripe, as it is now.")
 
 
 class _Amounts(BaseModel):

@@ -140,7 +140,8 @@ def _feature(
         quantity = by_end = mean_level(quantity, start, min(end, now)) if level is None else level
     if by_plan is not None and metric.key in by_plan.costs:
         cost = _at_level(metric, by_plan.costs[metric.key], quantity)
-        return Feature(metric, start, end, cost, cost, _allowed(quota, cost))
+        whole = by_plan.bills[0] if len(by_plan.bills) == 1 else None
+        return Feature(metric, start, end, cost, cost, _allowed(quota, cost), whole)
     cost = cost_of(quota, quantity)
     return Feature(metric, start, end, cost, cost_of(quota, by_end), cost.included)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Path, Query, Request, Response
@@ -11,6 +12,7 @@ from meterline_api.access.guard import caller, needs, refuse_unseen
 from meterline_api.access.principal import Right
 from meterline_api.audit.auditing import author_of
 from meterline_api.document2 import forms, models
+from meterline_api.document2.at_stripe import at_stripe
 from meterline_api.document2.features import ALIASES
 from meterline_api.document2.usage import history, named_features, running
 from meterline_api.document3.definitions import named
@@ -99,13 +101,15 @@ async def get_current_usage(request: Request, organizationId: Org, features: Fea
     `pricePerUnit` is in the smallest unit of it (cents), as the document has it.
 
     Of a gauge (`time_weighted`) the level counts: the latest reading. Of several currencies there is no sum:
-    `totalOverageAmount` is null, and `byCurrency` has one for each.
+    `totalOverageAmount` is null, and `byCurrency` has one for each. `reportedToStripe`: all that was used in the period
+    is at Stripe as it is now; usage of today is not, as a day is pushed when it is over.
     """
     refuse_unseen(request, organizationId)
     service, now = service_of(request), datetime.now(UTC)
     found = await running(
         service, organizationId, named_features(service, organizationId, features), now, rounding_of(request)
     )
+    found = await at_stripe(service.clickhouse, service.catalog.book, organizationId, found, now)
     start, end = month_of(service.catalog.book, organizationId, now)
     return answer(
         {
@@ -132,19 +136,23 @@ async def get_usage_history(
     features: Features = None,
 ) -> Response:
     """Periods with usage, the latest first. A feature's periods are those of its plan or quota as it is now, at the
-    price of the plan of then, or that its quota has now; of a gauge it is the mean level.
+    price of the plan of then, or that its quota has now; of a gauge it is the mean level. `reportedToStripe` is true
+    where all of the period is at Stripe as it is now: each of its days at a meter, or the items of its invoice.
     """
     refuse_unseen(request, organizationId)
     service, now = service_of(request), datetime.now(UTC)
     metrics = named_features(service, organizationId, features)
+    told = await history(service, organizationId, metrics, limit, now, rounding_of(request))
+    flat = [feature for _bounds, found in told for feature in found]
+    reported = iter(await at_stripe(service.clickhouse, service.catalog.book, organizationId, flat, now))
     periods = [
         {
             "periodStart": iso_seconds(start),
             "periodEnd": iso_seconds(end),
-            "features": [forms.summary(feature) for feature in found],
+            "features": [forms.summary(feature) for feature in islice(reported, len(found))],
             **forms.amounts((feature.cost for feature in found), "totalOverageAmount"),
         }
-        for (start, end), found in await history(service, organizationId, metrics, limit, now, rounding_of(request))
+        for (start, end), found in told
     ]
     return answer({**forms.organisation(organizationId), "periods": periods})
 
