@@ -20,6 +20,7 @@ class Reason(str, Enum):
     INVALID_EVENT = "invalid_event"
     QUANTITY_OUT_OF_RANGE = "quantity_out_of_range"
     UNKNOWN_METRIC = "unknown_metric"
+    UNKNOWN_TENANT = "unknown_tenant"
     TOO_OLD = "too_old"
     IN_FUTURE = "in_future"
     DUPLICATE = "duplicate"

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from datetime import timedelta
+from enum import StrEnum
 from typing import Annotated, TypeVar
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError
@@ -58,14 +60,28 @@ class ClickHouseSettings(BaseSettings):
     analyst_password: SecretStr = SecretStr("")
 
 
+class UnknownTenant(StrEnum):
+    """What becomes of an event of a tenant that is not listed in the catalog: it counts, or it is rejected."""
+
+    ACCEPT = "accept"
+    REJECT = "reject"
+
+
 class JudgeSettings(BaseSettings):
-    """Which event times are accepted, and for how long repeats are remembered."""
+    """Which event times and whose events are accepted, and for how long repeats are remembered."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True)
 
     accept_past: Annotated[timedelta, Field(gt=timedelta(0))] = timedelta(days=35)
     accept_future: Annotated[timedelta, Field(ge=timedelta(0), le=MOST_AHEAD)] = timedelta(minutes=5)
     horizon: Annotated[timedelta, Field(gt=timedelta(0))] = timedelta(hours=6)
+    unknown_tenant: Annotated[
+        UnknownTenant, Field(description="of a tenant that the catalog does not list: accept or reject its events")
+    ] = UnknownTenant.ACCEPT
+
+    def counted(self, listed: Set[str]) -> Set[str] | None:
+        """The tenants whose events count, of a catalog that lists ``listed``; None: everybody's."""
+        return listed if self.unknown_tenant is UnknownTenant.REJECT else None
 
 
 Settings = TypeVar("Settings", bound=BaseSettings)

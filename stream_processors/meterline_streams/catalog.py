@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from threading import Lock
 from typing import Final
 
-from meterline_schemas.catalog import Book, Metric, Webhook
+from meterline_schemas.catalog import Book, Webhook
 from meterline_schemas.kafka_log import LogReader
 from meterline_streams.limits import Limits
 
@@ -24,10 +23,6 @@ class Catalog:
         self._lock = Lock()
         self.book = Book()
         self.limits = Limits(self.book, 1)
-
-    @property
-    def metrics(self) -> Mapping[str, Metric]:
-        return self.book.metrics
 
     @property
     def partitions(self) -> int | None:

@@ -1,11 +1,11 @@
 """The judge: which lines of a record could count, which are rejected and why, which belong elsewhere.
 
-Pure: bytes, metrics and times in, verdicts out. Whether an event is a repeat is not judged here (``dedupe``).
+Pure: bytes, metrics, tenants and times in, verdicts out. Whether an event is a repeat is not judged here (``dedupe``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import repeat
@@ -95,9 +95,18 @@ class Judge:
         self._split: tuple[SourceRecord | None, list[bytes]] = (None, [])  # the lines of the last record split
 
     def judge(
-        self, record: SourceRecord, seconds: int, bounds: Bounds, metrics: Mapping[str, Metric], verdicts: Verdicts
+        self,
+        record: SourceRecord,
+        seconds: int,
+        bounds: Bounds,
+        metrics: Mapping[str, Metric],
+        verdicts: Verdicts,
+        tenants: Set[str] | None = None,
     ) -> None:
-        """Judge every line of ``record`` into ``verdicts``. ``seconds`` is the partition's clock at this record."""
+        """Judge every line of ``record`` into ``verdicts``. ``seconds`` is the partition's clock at this record.
+
+        ``tenants`` are those whose events count; None: everybody's.
+        """
         received_at = instant(record.first_appended)
         events = self._decode(record, received_at, verdicts)
         candidates, quantities, appended = verdicts.candidates, verdicts.quantities, verdicts.appended
@@ -110,7 +119,7 @@ class Judge:
                 ):
                     verdicts.forwards.append((home, record, line, self._line(record, line)))
                     continue
-                accepted, quantity = self._weigh(event, record.offset, line, received_at, bounds, metrics)
+                accepted, quantity = self._weigh(event, record.offset, line, received_at, bounds, metrics, tenants)
             except InvalidLine as problem:
                 self._reject(record, line, self._line(record, line), received_at, problem, verdicts)
                 continue
@@ -158,6 +167,7 @@ class Judge:
         received_at: datetime,
         bounds: Bounds,
         metrics: Mapping[str, Metric],
+        tenants: Set[str] | None,
     ) -> tuple[AcceptedEvent, int]:
         if not (event.id.isprintable() and event.tenant_id.isprintable()) or event.subject or event.source:
             problem = names_problem(event)
@@ -166,6 +176,12 @@ class Judge:
         raw_properties = bytes(event.properties)
         properties = read_properties(raw_properties) if raw_properties else None
         nano, quantity = read_quantity(bytes(event.quantity))
+        if tenants is not None and event.tenant_id not in tenants:
+            raise InvalidLine(
+                Reason.UNKNOWN_TENANT,
+                f"tenant {event.tenant_id[:100]!r} is not defined; define it (POST /v1/tenants or "
+                "`meterline catalog apply`) and replay, or correct the producer",
+            )
         metric = metrics.get(event.metric)
         if metric is None:
             raise InvalidLine(Reason.UNKNOWN_METRIC, f"metric {event.metric[:100]!r} is not defined")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import compress
@@ -34,6 +34,7 @@ from meterline_streams.windows import Cell, Changed, Hours, Pair
 ENTRIES_PER_CHUNK: Final = 12_000  # 20 bytes each: below 256 KB a record
 SMALL_CHUNK: Final = 2_000
 LONGEST_RUN: Final = 256  # small chunks: two minutes of a quiet partition
+_UNKNOWN: Final = (Reason.UNKNOWN_METRIC, Reason.UNKNOWN_TENANT)
 
 
 class Watermark(Struct, frozen=True, kw_only=True):
@@ -64,8 +65,9 @@ class Judged:
     ids_since: int
 
     @property
-    def names_unknown_metric(self) -> bool:
-        return any(reject.reason == Reason.UNKNOWN_METRIC for reject in self.verdicts.rejects)
+    def names_unknown(self) -> bool:
+        """Whether a metric or tenant is named that the catalog may have by now."""
+        return any(reject.reason in _UNKNOWN for reject in self.verdicts.rejects)
 
 
 @dataclass
@@ -137,10 +139,13 @@ class PartitionMemory:
         """Tenants and metrics that were used in the last hours."""
         return self._pairs.keys()
 
-    def judge(self, records: Sequence[SourceRecord], metrics: Mapping[str, Metric]) -> Judged:
+    def judge(
+        self, records: Sequence[SourceRecord], metrics: Mapping[str, Metric], tenants: Set[str] | None = None
+    ) -> Judged:
         """The verdicts on ``records``, which begin at the watermark, in the order of their offsets.
 
-        Changes nothing, so that a batch can be judged again once a metric that it names is known.
+        ``tenants`` are those whose events count; None: everybody's. Changes nothing, so that a batch can be judged
+        again once a metric or tenant that it names is known.
         """
         verdicts = Verdicts()
         clock, ids_since = self.watermark.clock, self.watermark.ids_since
@@ -148,11 +153,11 @@ class PartitionMemory:
             clock = max(clock, record.appended)
             ids_since = max(ids_since, clock - self._limits.horizon)
             bounds = self._bounds(record, ids_since)
-            plain = self._plain.judge(record, bounds, metrics)
+            plain = self._plain.judge(record, bounds, metrics, tenants)
             if plain is not None:
                 verdicts.add_plain(*plain, clock // 1000)
             else:
-                self._judge.judge(record, clock // 1000, bounds, metrics, verdicts)
+                self._judge.judge(record, clock // 1000, bounds, metrics, verdicts, tenants)
         return Judged(records, verdicts, clock, ids_since)
 
     def fold(self, judged: Judged, version: int) -> Counted:

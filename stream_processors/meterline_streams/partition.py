@@ -39,7 +39,7 @@ from meterline_streams.errors import EventsLostError, StateMissingError
 from meterline_streams.failpoints import reach
 from meterline_streams.forward import Forward, Forwarder
 from meterline_streams.judge import SourceRecord, instant
-from meterline_streams.memory import PartitionMemory, TimeRules
+from meterline_streams.memory import Judged, PartitionMemory, TimeRules
 from meterline_streams.settings import StreamSettings
 
 log = logging.getLogger("meterline.streams")
@@ -164,14 +164,18 @@ class Partition:
         forwards: list[Forward] = []
         version = records[-1].offset + 1 if records else 0
         for batch in _batches(records):
-            judged = self._memory.judge(batch, self._catalog.metrics)
-            if judged.names_unknown_metric:
+            judged = self._judge(batch)
+            if judged.names_unknown:
                 self._catalog.refresh()
-                judged = self._memory.judge(batch, self._catalog.metrics)
+                judged = self._judge(batch)
             counted = self._memory.fold(judged, version)
             self._write(outputs.verdicts(counted))
             forwards += counted.forwards
         return forwards
+
+    def _judge(self, batch: Sequence[SourceRecord]) -> Judged:
+        book = self._catalog.book
+        return self._memory.judge(batch, book.metrics, self._settings.counted(book.tenants))
 
     def next_record_offset(self) -> int | None:
         """Where the first record at or after the watermark really lies, asked of the log directly."""

@@ -8,7 +8,7 @@ alone what is rejected. That both say the same of every record that is taken her
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from datetime import UTC, datetime
 from itertools import repeat
 from typing import Annotated, Any, Final
@@ -57,9 +57,12 @@ class PlainJudge:
         self._tenants: set[str] = set()  # printable and at home here
 
     def judge(
-        self, record: SourceRecord, bounds: Bounds, metrics: Mapping[str, Metric]
+        self, record: SourceRecord, bounds: Bounds, metrics: Mapping[str, Metric], counted: Set[str] | None = None
     ) -> tuple[list[AcceptedEvent], Sequence[int]] | None:
-        """The events of a record and their quantities in nano-units, or None if the record is not plain."""
+        """The events of a record and their quantities in nano-units, or None if the record is not plain.
+
+        ``counted`` are the tenants whose events count; None: everybody's.
+        """
         value = record.value
         lines = value.count(b"}\n{") + 1
         if len(value) > MAX_LINE_BYTES or lines > MAX_LINES_PER_RECORD or record.hopped:
@@ -87,6 +90,7 @@ class PlainJudge:
             and bounds.oldest <= earliest
             and latest <= bounds.newest
             and "".join(ids).isprintable()
+            and (counted is None or counted >= set(tenants))
             and (self._tenants.issuperset(tenants) or self._are_at_home(set(tenants)))
             and "".join(labels).isprintable()
             and (min(nanos) >= 0 or _may_be_negative(names, nanos, metrics))

@@ -26,7 +26,8 @@ class StreamSettings(KafkaSettings, JudgeSettings):
     )
     pending_bytes: Annotated[int, Field(ge=1024, description="of all partitions' records waiting")] = 32 * 1024 * 1024
     catalog_seconds: Annotated[
-        float, Field(gt=0, description="between two looks for changes; an unknown metric is looked up at once")
+        float,
+        Field(gt=0, description="between two looks for changes; an unknown metric or tenant is looked up at once"),
     ] = 1.0
     session_seconds: Annotated[float, Field(ge=6, le=300)] = 10.0
     transaction_seconds: Annotated[float, Field(ge=1, le=900)] = 15.0

@@ -157,7 +157,7 @@ def test_each_statement_may_run_twice(tables: Tables, name: str) -> None:
         bare = "\n".join(line for line in statement.splitlines() if not line.startswith("--")).strip()
         assert re.match(
             r"CREATE .*?(IF NOT EXISTS|OR REPLACE)|CREATE OR REPLACE|ALTER (USER|SETTINGS PROFILE)|GRANT"
-            r"|ALTER TABLE \S+\s+(ADD INDEX IF NOT EXISTS|MATERIALIZE INDEX|ADD COLUMN IF NOT EXISTS)"
+            r"|ALTER TABLE \S+\s+(ADD INDEX IF NOT EXISTS|MATERIALIZE INDEX|ADD COLUMN IF NOT EXISTS|COMMENT COLUMN)"
             r"|INSERT INTO \S+\.usage_late_totals\s",  # its rows replace themselves
             bare,
         )

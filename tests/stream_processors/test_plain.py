@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Set
 from datetime import timedelta
 from typing import Any
 
@@ -73,24 +74,41 @@ def line(draw: st.DrawFn) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
-def _line_by_line(record: SourceRecord, partition: int) -> Verdicts:
+def _line_by_line(record: SourceRecord, partition: int, tenants: Set[str] | None = None) -> Verdicts:
     verdicts = Verdicts()
-    Judge("usage.events", partition, PARTITIONS).judge(record, 5, BOUNDS, METRICS, verdicts)
+    Judge("usage.events", partition, PARTITIONS).judge(record, 5, BOUNDS, METRICS, verdicts, tenants)
     return verdicts
 
 
-@given(st.lists(line(), min_size=1, max_size=6), st.booleans(), st.booleans(), st.integers(0, PARTITIONS - 1))
+listed = st.one_of(
+    st.none(),
+    st.sets(st.sampled_from(["t1", "t2", "t3", "t4", "x", "y", ""])).map(dict.fromkeys).map(dict.keys),
+    st.just(dict.fromkeys(["t1", "t2", "t3", "t4"]).keys()),
+)
+
+
+@given(
+    st.lists(line(), min_size=1, max_size=6),
+    st.booleans(),
+    st.booleans(),
+    st.integers(0, PARTITIONS - 1),
+    st.tuples(listed, listed),
+)
 @settings(deadline=None, max_examples=few(600))
 def test_a_record_judged_at_once_has_the_verdicts_of_its_lines(
-    lines: list[bytes], newline: bool, hopped: bool, partition: int
+    lines: list[bytes],
+    newline: bool,
+    hopped: bool,
+    partition: int,
+    catalogs: tuple[Set[str] | None, Set[str] | None],
 ) -> None:
     record = SourceRecord(3, b"\n".join(lines) + b"\n" * newline, NOW + 7, NOW, hopped)
     judge = PlainJudge(partition, PARTITIONS)
-    for _again in range(2):  # it remembers tenants
-        at_once = judge.judge(record, BOUNDS, METRICS)
+    for tenants in (*catalogs, *catalogs):  # it remembers tenants, and none longer than the catalog
+        at_once = judge.judge(record, BOUNDS, METRICS, tenants)
         if at_once is None:
             continue
-        expected = _line_by_line(record, partition)
+        expected = _line_by_line(record, partition, tenants)
         assert not expected.rejects
         assert not expected.forwards
         assert msgspec.json.encode(at_once[0]) == msgspec.json.encode(expected.candidates)
@@ -114,11 +132,12 @@ PLAIN = {"id": "1", "tenant_id": "t", "metric": "b", "quantity": "1.50", "timest
         {"timestamp": instant(NOW - 20 * 86_400_000).isoformat()},
     ],
 )
-def test_what_counts_is_judged_at_once(changed: dict[str, Any]) -> None:
+@pytest.mark.parametrize("tenants", [None, {"t": None, "other": None}.keys()], ids=["all", "listed"])
+def test_what_counts_is_judged_at_once(changed: dict[str, Any], tenants: Set[str] | None) -> None:
     """Else the shortcut is none, and nobody sees it but by the time that it takes."""
     value = json.dumps(PLAIN | changed).encode()
     record = SourceRecord(0, b"\n".join([value] * 3), NOW, NOW, hopped=False)
-    found = PlainJudge(0, 1).judge(record, BOUNDS, METRICS)
+    found = PlainJudge(0, 1).judge(record, BOUNDS, METRICS, tenants)
     assert found is not None
     assert msgspec.json.encode(found[0]) == msgspec.json.encode(_line_by_line_at_home(record).candidates)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from datetime import datetime
 from typing import Final, TypeVar
 
@@ -96,6 +96,11 @@ class Book:
     def metrics(self) -> Mapping[str, Metric]:
         """Every metric by its key, those that were deleted too: what comes of them counts."""
         return self._entries[Metric.kind]  # type: ignore[return-value]
+
+    @property
+    def tenants(self) -> Set[str]:
+        """The ids of those that are listed."""
+        return self._entries[Tenant.kind].keys()
 
     def is_gauge(self, metric: str) -> bool:
         """Whether a reading of a metric holds until the next one, whatever period that is in."""

@@ -1,4 +1,4 @@
-"""Tenants: what is known of a customer besides its id. One that is not listed is counted as well."""
+"""Tenants: what is known of a customer besides its id. One that is not listed counts too, unless such are refused."""
 
 from __future__ import annotations
 
