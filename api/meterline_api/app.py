@@ -138,7 +138,7 @@ def create_app(
         window = Window(judge.accept_past, judge.accept_future)
         counting = Quotas(kafka, clickhouse, tables, catalog, lambda: follower.ready)
         app.state.service = Service(
-            settings, window, kafka.topic(topics.EVENTS), ingest, catalog, tables, watch, counting.desk
+            settings, window, kafka.topic(topics.EVENTS), ingest, catalog, tables, watch, counting.desk, judge
         )
         app.state.audit_log = AuditLog(kafka)
         app.state.recorder = Recorder(app.state.audit_log)

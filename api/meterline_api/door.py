@@ -1,7 +1,7 @@
 """The judge at the door: what is certain to be rejected is refused at once, by the rules that the stream judges by.
 
-Pure. Whether the metric exists and whether the event is a repeat only the stream can say; an event that passes here
-may still be rejected there for one of these.
+Pure. Whether the metric exists, the tenant is known and the event is a repeat only the stream can say; an event that
+passes here may still be rejected there for one of these.
 """
 
 from __future__ import annotations

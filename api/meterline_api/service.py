@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from datetime import datetime
 
 from meterline.ingest import Ingest
@@ -16,6 +16,7 @@ from meterline_api.submissions import Submission
 from meterline_api.watch import Watch
 from meterline_schemas.errors import PartitionCountError
 from meterline_schemas.reading import InvalidLine
+from meterline_schemas.settings import JudgeSettings
 
 
 class Service:
@@ -31,6 +32,7 @@ class Service:
         clickhouse: ClickHouse,
         watch: Watch,
         quotas: Desk,
+        judging: JudgeSettings | None = None,
     ) -> None:
         self.settings = settings
         self.window = window
@@ -40,6 +42,12 @@ class Service:
         self.quotas = quotas
         self._topic = topic
         self._ingest = ingest
+        self._judging = judging or JudgeSettings()
+
+    @property
+    def counted(self) -> Set[str] | None:
+        """The tenants whose events count; None: everybody's."""
+        return self._judging.counted(self.catalog.book.tenants)
 
     def judge(
         self,

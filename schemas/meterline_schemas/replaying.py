@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final, NamedTuple
@@ -12,7 +12,7 @@ from meterline_schemas.event import UsageEvent
 from meterline_schemas.reading import InvalidLine, decode_line, read_quantity, utc_milliseconds
 from meterline_schemas.reject import Reason
 
-DEFAULT_REASONS: Final = (Reason.UNKNOWN_METRIC, Reason.TOO_OLD, Reason.IN_FUTURE)
+DEFAULT_REASONS: Final = (Reason.UNKNOWN_METRIC, Reason.UNKNOWN_TENANT, Reason.TOO_OLD, Reason.IN_FUTURE)
 
 _WRONG_ITSELF: Final = "the line itself is wrong and will be so again: send a correct event (`meterline emit`)"
 REFUSED: Final[Mapping[Reason, str]] = {
@@ -31,6 +31,7 @@ class Skipped(StrEnum):
 
     COUNTED = "counted already"
     STILL_UNKNOWN = "the metric is still not defined for the tenant"
+    TENANT_STILL_UNKNOWN = "the tenant is still not defined"
     STILL_OUT_OF_RANGE = "the quantity is still out of range"
     LOST = "longer than the 64 KB that are kept, and no longer on usage.events"
     TOO_LONG = "longer than the 64 KB that are kept: `meterline replay` sends it, as long as it is on usage.events"
@@ -50,14 +51,19 @@ class EventKey(NamedTuple):
         return _FIRST <= self.timestamp < _END
 
 
-def weigh(line: bytes, metrics: Mapping[str, Metric]) -> EventKey | Skipped:
-    """The event of a line or, where it would be rejected again whatever the time is, why."""
+def weigh(line: bytes, metrics: Mapping[str, Metric], tenants: Set[str] | None = None) -> EventKey | Skipped:
+    """The event of a line or, where it would be rejected again whatever the time is, why.
+
+    ``tenants`` are those whose events count; None: everybody's.
+    """
     try:
         line.decode()
         event = decode_line(line)
         key = EventKey(event.tenant_id, event.metric, utc_milliseconds(event.timestamp), event.id)
     except (InvalidLine, UnicodeDecodeError):
         return Skipped.NO_EVENT
+    if tenants is not None and event.tenant_id not in tenants:
+        return Skipped.TENANT_STILL_UNKNOWN
     metric = metrics.get(event.metric)
     if metric is None or metric.tenant_id not in ("", event.tenant_id):
         return Skipped.STILL_UNKNOWN

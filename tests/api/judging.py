@@ -139,12 +139,15 @@ def same_instant(text: str, other: str) -> bool:
 
 
 @contextmanager
-def judging(kafka: str, clickhouse_server: ClickHouseServer, folder: Path) -> Iterator[Judging]:
-    """Stream worker, sink and API run; `orders` has a threshold of 5 for every tenant."""
+def judging(kafka: str, clickhouse_server: ClickHouseServer, folder: Path, **more: str) -> Iterator[Judging]:
+    """Stream worker, sink and API run, with ``more`` in their environment.
+
+    `orders` has a threshold of 5 for every tenant.
+    """
     name = uuid.uuid4().hex[:8]
     settings = clickhouse_server.settings(f"judged{name}")
     try:
-        with Pipeline(kafka, f"judged-{name}.", folder, settings, partitions=PARTITIONS) as pipeline:
+        with Pipeline(kafka, f"judged-{name}.", folder, settings, PARTITIONS, **more) as pipeline:
             pipeline.configure(
                 Threshold.model_validate({"id": "five", "metric": "orders", "amount": 5, "steps": [100]})
             )

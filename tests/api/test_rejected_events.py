@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -139,9 +139,9 @@ def event(**more: object) -> bytes:
     return json.dumps({**fields, **more}).encode()
 
 
-def replayed(*lines: tuple[bytes, Reason]) -> tuple[Replay, list[Line]]:
+def replayed(*lines: tuple[bytes, Reason], tenants: Set[str] | None = None) -> tuple[Replay, list[Line]]:
     topic = Topic()
-    run = Replay(Table(*lines), {"sms": Metric(key="sms")}, topic)
+    run = Replay(Table(*lines), {"sms": Metric(key="sms")}, topic, tenants)
     asyncio.run(run.all(Asked(), 100, Cursor(0, Place(0, 0, 0, 0))))
     return run, topic.lines
 
@@ -167,6 +167,15 @@ def test_each_line_that_is_not_sent_is_counted_with_why() -> None:
         "duplicate": 1,
         "invalid_json": 1,
     }
+
+
+def test_lines_of_a_tenant_that_is_still_unknown_are_not_sent_and_named() -> None:
+    run, sent = replayed((event(), Reason.UNKNOWN_TENANT), (event(id="2"), Reason.UNKNOWN_METRIC), tenants={"other"})
+    assert sent == []
+    assert {reason: count for (reason, _detail), count in run.outcome.skipped.items()} == {"tenant_still_unknown": 2}
+    assert run.outcome.undefined_tenants == {"acme"}
+    run, sent = replayed((event(), Reason.UNKNOWN_TENANT), tenants={"acme"})
+    assert [text.encode() for _tenant, text, _size in sent] == [event()]
 
 
 @given(st.dictionaries(st.text(max_size=8), st.text(max_size=20), max_size=4), st.sampled_from(["\n", "\r\n", " \n\n"]))

@@ -27,6 +27,7 @@ def run(**settings: str) -> subprocess.CompletedProcess[str]:
         ({}, ["METERLINE_API_KEY"]),
         ({"API_KEY": ""}, ["METERLINE_API_KEY"]),
         ({"API_KEY": "k", "API_PORT": "x", "HORIZON": "soon"}, ["METERLINE_API_PORT", "METERLINE_HORIZON"]),
+        ({"API_KEY": "k", "UNKNOWN_TENANT": "ignore"}, ["METERLINE_UNKNOWN_TENANT", "'accept' or 'reject'"]),
         ({"API_KEY": "k", "CLICKHOUSE_URL": "localhost"}, ["METERLINE_CLICKHOUSE_URL"]),
         ({"API_KEY": "k", "API_CALLER_LIMIT": "0/second"}, ["METERLINE_API_CALLER_LIMIT", "1000/second"]),
         ({"API_KEY": "k", "KAFKA_CONFIG": '{"no.such": "x"}'}, ["no.such"]),

@@ -52,6 +52,8 @@ def test_lines_that_will_be_rejected_again_are_known_before() -> None:
     assert weigh(event("1", quantity="1e18"), METRICS) is Skipped.STILL_OUT_OF_RANGE
     assert weigh(b"{", METRICS) is Skipped.NO_EVENT
     assert weigh(event("1", timestamp="0001-01-01T00:00:00+23:59"), METRICS) is Skipped.NO_EVENT
+    assert weigh(event("1", tenant_id="new"), METRICS, {"acme"}) is Skipped.TENANT_STILL_UNKNOWN
+    assert isinstance(weigh(event("1", tenant_id="acme"), METRICS, {"acme"}), EventKey)
     assert isinstance(weigh(event("1", metric="own", tenant_id="acme"), METRICS), EventKey)
     assert isinstance(weigh(event("1", metric="balance", quantity=-1), METRICS), EventKey)
 
@@ -68,7 +70,10 @@ def test_reasons_that_judging_again_cannot_change_are_refused_with_why() -> None
         ("duplicate", "counted already"),
         ("invalid_json", "the line itself is wrong"),
         ("invalid_event", "the line itself is wrong"),
-        ("nonsense", "is not known; choose of quantity_out_of_range, unknown_metric, too_old, in_future"),
+        (
+            "nonsense",
+            "is not known; choose of quantity_out_of_range, unknown_metric, unknown_tenant, too_old, in_future",
+        ),
     ):
         with pytest.raises(ConfigurationError, match=why):
             read_reasons([name])
@@ -143,6 +148,16 @@ def installation(kafka: str, prefix: str, clickhouse: ClickHouseSettings, tmp_pa
         yield running
 
 
+@pytest.fixture
+def refusing(kafka: str, prefix: str, clickhouse: ClickHouseSettings, tmp_path: Path) -> Iterator[Installation]:
+    settings = {"METERLINE_UNKNOWN_TENANT": "reject", "METERLINE_CATALOG_SECONDS": "3600"}
+    with Installation(kafka, prefix, tmp_path, clickhouse, 2, **settings) as running:
+        running.folder = tmp_path
+        running.start("stream")
+        running.start("sink", "meterline_sinks")
+        yield running
+
+
 def pass_horizon() -> None:
     end = datetime.now(UTC) + timedelta(seconds=3)
     wait_until(lambda: datetime.now(UTC) > end, 10, "a horizon of one second passed")
@@ -193,6 +208,39 @@ def test_events_of_a_metric_that_is_defined_later_count_once_however_often_they_
         "  1 skipped: the metric is still not defined for the tenant",
     ]
     assert installation.command("reconcile").stdout.splitlines()[-1].startswith("exact:")
+
+
+def test_events_of_a_tenant_that_is_defined_later_count_once_however_often_they_are_replayed(
+    refusing: Installation,
+) -> None:
+    define(refusing, "metrics: [{key: sms}]\ntenants: [{id: known}]")
+    new = [event(f"new-{number}", tenant_id=f"new-{number % 2}") for number in range(10)]
+    refusing.put(event("at once", tenant_id="known"), *new, new[0], event("typo", tenant_id="knwon"))
+    refusing.wait_for_sink()
+    assert refusing.rejected() == {"unknown_tenant": 12}
+    assert refusing.counted() == (1, "1.5")
+
+    refused = refusing.command("replay")
+    assert refused.stdout.splitlines() == [
+        "11 lines found: 0 replayed, 11 skipped",
+        "  11 skipped: the tenant is still not defined",
+    ]
+    assert "tenants not defined: knwon, new-0, new-1; define them" in refused.stderr
+
+    define(refusing, "tenants: [{id: new-0}, {id: new-1}]")
+    assert refusing.replay("--dry-run") == "11 lines found: 10 to replay (--dry-run), 1 skipped"
+    refusing.kill("sink")  # while nobody writes to ClickHouse, it cannot say what was replayed already
+    for _copy in range(2):
+        assert refusing.replay("--reason", "unknown_tenant") == "11 lines found: 10 replayed, 1 skipped"
+    refusing.put(event("after", tenant_id="new-0"))
+    refusing.start("sink", "meterline_sinks")
+    refusing.wait_for_sink()
+    assert refusing.counted() == (12, "18")
+    assert [row["id"] for row in refusing.raw()] == sorted(["after", "at once", *(f"new-{n}" for n in range(10))])
+    assert refusing.rejected() == {"unknown_tenant": 12, "duplicate": 10}
+    again = refusing.command("replay").stdout.splitlines()
+    assert sorted(again[1:]) == ["  1 skipped: the tenant is still not defined", "  10 skipped: counted already"]
+    assert refusing.command("reconcile").stdout.splitlines()[-1].startswith("exact:")
 
 
 def test_events_that_were_too_old_count_once_even_after_the_index_has_forgotten_them(

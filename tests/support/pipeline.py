@@ -28,13 +28,19 @@ class Pipeline(Streams):
     """All of an installation but its servers. ``keep`` starts again what a test kills."""
 
     def __init__(
-        self, bootstrap: str, prefix: str, folder: Path, clickhouse: ClickHouseSettings, partitions: int = 4
+        self,
+        bootstrap: str,
+        prefix: str,
+        folder: Path,
+        clickhouse: ClickHouseSettings,
+        partitions: int = 4,
+        **settings: str,
     ) -> None:
         self.clickhouse = clickhouse
         self._port = free_port()
         self._stopping = threading.Event()
         self._keeper: threading.Thread | None = None
-        super().__init__(bootstrap, prefix, folder, partitions)
+        super().__init__(bootstrap, prefix, folder, partitions, **settings)
         migrate(clickhouse)
 
     def environment(self, name: str, more: Mapping[str, str]) -> dict[str, str]:

@@ -95,6 +95,7 @@ REPLAY: Final[Answers] = {
                 {"reason": "still_unknown", "detail": "the metric is still not defined for the tenant", "count": 2}
             ],
             "undefined_metrics": ["orderz"],
+            "undefined_tenants": [],
             "not_found": 0,
         },
     ),

@@ -82,10 +82,10 @@ class ReplayRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    reasons: Annotated[list[Reason], Field(max_length=7)] | None = Field(
+    reasons: Annotated[list[Reason], Field(max_length=8)] | None = Field(
         None,
-        description="By default unknown_metric, too_old and in_future; of `places`, all. duplicate, invalid_json and "
-        "invalid_event cannot be asked for: judging them again changes nothing.",
+        description="By default unknown_metric, unknown_tenant, too_old and in_future; of `places`, all. duplicate, "
+        "invalid_json and invalid_event cannot be asked for: judging them again changes nothing.",
     )
     tenant_id: _Name | None = None
     metric: _Name | None = None
@@ -105,8 +105,8 @@ class ReplaySkipped(BaseModel):
     """Lines that were not sent."""
 
     reason: str = Field(
-        description="counted, still_unknown, still_out_of_range, too_long, no_event; of places also duplicate, "
-        "invalid_json, invalid_event. Others may come."
+        description="counted, still_unknown, tenant_still_unknown, still_out_of_range, too_long, no_event; of places "
+        "also duplicate, invalid_json, invalid_event. Others may come."
     )
     detail: str = Field(description="The same for people.")
     count: int
@@ -121,6 +121,7 @@ class ReplayAnswer(BaseModel):
     replayed: int = Field(description="Of these, lines that Kafka holds now: with `dry_run` none.")
     skipped: list[ReplaySkipped]
     undefined_metrics: list[str] = Field(description="Metrics that are still not defined, ten at most.")
+    undefined_tenants: list[str] = Field([], description="Tenants that are still not defined, ten at most.")
     not_found: int = Field(0, description="Of `places`, those where no rejected line is known.")
     next_cursor: str | None = Field(
         None, description="There are more lines than `limit`: pass it as `cursor` for those after these."

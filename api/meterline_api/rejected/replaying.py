@@ -6,7 +6,7 @@ A line is sent as it came, and so with its id and timestamp: however often it is
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
@@ -90,6 +90,7 @@ class Outcome:
     replayed: int = 0
     skipped: Counter[tuple[str, str]] = field(default_factory=Counter)  # (code, for people)
     undefined: set[str] = field(default_factory=set)
+    undefined_tenants: set[str] = field(default_factory=set)
     not_found: int = 0
     following: Cursor | None = None
 
@@ -97,18 +98,23 @@ class Outcome:
         self.skipped[why.name.lower(), str(why)] += 1
         if why is Skipped.STILL_UNKNOWN and len(self.undefined) < _EXAMPLES:
             self.undefined.add(found.metric)
+        elif why is Skipped.TENANT_STILL_UNKNOWN and len(self.undefined_tenants) < _EXAMPLES:
+            self.undefined_tenants.add(found.tenant_id)
 
 
 class Replay:
-    """One replay. ``way`` is None for a dry run.
+    """One replay. ``way`` is None for a dry run, and ``tenants`` where the events of all of them count.
 
     Raises:
         UnavailableError: ClickHouse or Kafka does not answer, in both methods; ``outcome`` says what was done before.
     """
 
-    def __init__(self, tables: Tables, metrics: Mapping[str, Metric], way: Way | None) -> None:
+    def __init__(
+        self, tables: Tables, metrics: Mapping[str, Metric], way: Way | None, tenants: Set[str] | None = None
+    ) -> None:
         self._tables = tables
         self._metrics = metrics
+        self._tenants = tenants
         self._way = way
         self.outcome = Outcome()
 
@@ -168,7 +174,7 @@ class Replay:
         elif found.raw_encoding != "utf-8":
             verdict = Skipped.NO_EVENT
         else:
-            verdict = weigh(found.raw.encode(), self._metrics)
+            verdict = weigh(found.raw.encode(), self._metrics, self._tenants)
         if isinstance(verdict, Skipped):
             self.outcome.skip(verdict, found)
             return None

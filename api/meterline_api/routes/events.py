@@ -60,8 +60,8 @@ async def post_events(request: Request) -> Response:
 
     Every event needs an `id` that stays the same when it is sent again, or the request an `Idempotency-Key`: ids are
     then derived from the key and the event's place in the request. A missing `timestamp` is the time of the request.
-    Whether its metric is defined and whether it is a repeat is decided when an event is counted: `rejected_events`
-    lists what was rejected then.
+    Whether its metric is defined, its tenant known (where unknown ones are refused) and whether it is a repeat is
+    decided when an event is counted: `rejected_events` lists what was rejected then.
     """
     service: Service = request.app.state.service
     key = idempotency_key(request)

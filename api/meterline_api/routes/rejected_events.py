@@ -149,7 +149,8 @@ async def count_rejected_events(
     dependencies=[needs(Right.ADMINISTER)],
 )
 async def replay_rejected_events(request: Request) -> Response:
-    """Send rejected lines again, to be judged anew: after their metric was defined, or the window of times widened.
+    """Send rejected lines again, to be judged anew: after their metric or tenant was defined, or the window of times
+    widened.
 
     **200**: Kafka holds every line that was to be sent; what becomes of each is judged by the stream like anything
     else. A line keeps its id and timestamp, so that it counts once however often it is replayed. Those that count
@@ -166,7 +167,8 @@ async def replay_rejected_events(request: Request) -> Response:
     except ReplayCursorError:
         raise _no_cursor() from None
     end = cursor.end if wanted.end is None else min(cursor.end, wanted.end)
-    run = Replay(service.clickhouse, service.catalog.book.metrics, None if wanted.dry_run else _Way(service))
+    way = None if wanted.dry_run else _Way(service)
+    run = Replay(service.clickhouse, service.catalog.book.metrics, way, service.counted)
     asked = Asked(reasons, tenants, wanted.metric, None, wanted.start, wanted.end if wanted.places else end)
     if not wanted.dry_run:
         details = wanted.model_dump(mode="json", by_alias=True, exclude_unset=True)
@@ -234,6 +236,7 @@ def _shown(outcome: Outcome, dry_run: bool) -> ReplayAnswer:
         replayed=outcome.replayed,
         skipped=skipped,
         undefined_metrics=sorted(outcome.undefined),
+        undefined_tenants=sorted(outcome.undefined_tenants),
         not_found=outcome.not_found,
         next_cursor=None if outcome.following is None else outcome.following.write(),
     )

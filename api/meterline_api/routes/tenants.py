@@ -23,13 +23,17 @@ _ONE = "/v1/tenants/{id:path}"  # an id may have slashes
     "/v1/tenants", response_model=Page[Tenant], responses=TENANTS.reads, summary="List tenants", dependencies=READS
 )
 async def list_tenants(request: Request, limit: Limit = 100, cursor: Cursor = None) -> Response:
-    """All tenants that are listed, in the order of their ids. One that is not listed is counted as well."""
+    """All tenants that are listed, in the order of their ids. One that is not listed counts as well, unless such are
+    refused (`METERLINE_UNKNOWN_TENANT`).
+    """
     return ENTRIES.page(request, limit, cursor)
 
 
 @router.get(_ONE, response_model=Tenant, responses=TENANTS.read, summary="Get a tenant", dependencies=READS)
 async def get_tenant(request: Request, id: str) -> Response:
-    """One tenant. **404**: it is not listed; its usage counts, in UTC and from the first of each month."""
+    """One tenant. **404**: it is not listed; its usage counts, in UTC and from the first of each month,
+    unless such tenants are refused.
+    """
     refuse_unseen(request, id)
     return ENTRIES.one(request, id)
 

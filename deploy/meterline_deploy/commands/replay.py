@@ -21,7 +21,9 @@ def register(app: typer.Typer) -> None:
 def replay(
     reason: Annotated[
         list[str] | None,
-        typer.Option(help="Only those rejected for it; repeatable. [default: unknown_metric, too_old, in_future]"),
+        typer.Option(
+            help="Only those rejected for it; repeatable. [default: unknown_metric, unknown_tenant, too_old, in_future]"
+        ),
     ] = None,
     metric: Annotated[list[str] | None, typer.Option(help="Only of this metric; repeatable.")] = None,
     tenant: Annotated[list[str] | None, typer.Option(help="Only of this tenant; repeatable.")] = None,
@@ -32,7 +34,8 @@ def replay(
     timeout: Annotated[float, typer.Option(min=1, help="Give up when Kafka is silent for so many seconds.")] = 30.0,
     data: DataOption = Path(".meterline"),
 ) -> None:
-    """Send rejected events again, to be judged again: after their metric was defined or the time window widened.
+    """Send rejected events again, to be judged again: after their metric or tenant was defined or the time window
+    widened.
 
     Each goes out as it came, with its id and timestamp: however often it is replayed, it counts once. Those that are
     counted already are left out. `--from` and `--to` are each a day (00:00 UTC) or an instant in RFC 3339.
@@ -54,7 +57,7 @@ def replay(
     from meterline_deploy.replay.asked import Asked, read_reasons
     from meterline_deploy.replay.run import replay as run
     from meterline_deploy.run import use
-    from meterline_schemas.settings import ClickHouseSettings, KafkaSettings, load
+    from meterline_schemas.settings import ClickHouseSettings, JudgeSettings, KafkaSettings, load
 
     with usage_errors():
         asked = Asked(
@@ -65,9 +68,9 @@ def replay(
             limit=limit,
         )
     use(data)
-    kafka, clickhouse = load(KafkaSettings), load(ClickHouseSettings)
+    kafka, clickhouse, judge = load(KafkaSettings), load(ClickHouseSettings), load(JudgeSettings)
     with Progress() as steps:
-        outcome = asyncio.run(run(kafka, clickhouse, asked, steps, dry_run=dry_run, timeout=timeout))
+        outcome = asyncio.run(run(kafka, clickhouse, judge, asked, steps, dry_run=dry_run, timeout=timeout))
     _tell(outcome, dry_run)
     if outcome.trouble:
         raise typer.Exit(1)
@@ -79,6 +82,11 @@ def _tell(outcome: Outcome, dry_run: bool) -> None:
     if outcome.undefined:
         named = ", ".join(sorted(outcome.undefined))
         typer.echo(f"not defined: {named}; define it with `meterline catalog apply`, then replay again", err=True)
+    if outcome.undefined_tenants:
+        named = ", ".join(sorted(outcome.undefined_tenants))
+        typer.echo(
+            f"tenants not defined: {named}; define them with `meterline catalog apply`, then replay again", err=True
+        )
     if outcome.trouble:
         lost = outcome.chosen - outcome.replayed
         told = f"{lost:,} lines were not acknowledged ({outcome.trouble}); replay again: what Kafka has counts once"

@@ -33,6 +33,7 @@ class Rejected(NamedTuple):
     """A rejected line: ``line`` is None where it is not to be had whole."""
 
     place: Place
+    tenant_id: str
     metric: str
     line: bytes | None
 
@@ -68,18 +69,18 @@ class RejectedLines:
     def _page(self, places: Sequence[Place]) -> list[Rejected]:
         wanted = ", ".join(f"({place.partition}, {place.offset}, {place.line})" for place in places)
         rows = self._warehouse.rows(
-            "SELECT kafka_partition, kafka_offset, kafka_line, metric, raw, raw_encoding, raw_bytes, raw_sha256 "
-            f"FROM rejected_events FINAL WHERE kafka_topic = {text(EVENTS)} "
+            "SELECT kafka_partition, kafka_offset, kafka_line, tenant_id, metric, raw, raw_encoding, raw_bytes, "
+            f"raw_sha256 FROM rejected_events FINAL WHERE kafka_topic = {text(EVENTS)} "
             f"AND (kafka_partition, kafka_offset, kafka_line) IN ({wanted})"
         )
         found: dict[Place, Rejected] = {}
-        for partition, offset, number, metric, raw, encoding, size, sha256 in rows:
+        for partition, offset, number, tenant, metric, raw, encoding, size, sha256 in rows:
             place = Place(int(partition), int(offset), int(number))
             if int(size) > KEPT_BYTES:
                 line = self._from_topic(place, str(sha256))
             else:
                 line = base64.b64decode(raw) if encoding == "base64" else str(raw).encode()
-            found[place] = Rejected(place, str(metric), line)
+            found[place] = Rejected(place, str(tenant), str(metric), line)
         return [found[place] for place in places if place in found]
 
     def _from_topic(self, place: Place, sha256: str) -> bytes | None:

@@ -7,11 +7,11 @@ event counts once. Within the horizon the stream's index of ids sees to that, be
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Final
 
-from meterline_deploy.catalog import read_metrics
+from meterline_deploy.catalog import read_catalog
 from meterline_deploy.reconcile.kafka import Topics
 from meterline_deploy.reconcile.run import Steps
 from meterline_deploy.reconcile.warehouse import Warehouse
@@ -20,7 +20,7 @@ from meterline_deploy.replay.lines import Place, Rejected, RejectedLines, counte
 from meterline_deploy.replay.sending import Sending, TenantLine
 from meterline_schemas.catalog import Metric
 from meterline_schemas.replaying import EventKey, Skipped, weigh
-from meterline_schemas.settings import ClickHouseSettings, KafkaSettings
+from meterline_schemas.settings import ClickHouseSettings, JudgeSettings, KafkaSettings
 
 EXAMPLES: Final = 10
 
@@ -29,8 +29,8 @@ EXAMPLES: Final = 10
 class Outcome:
     """``found`` distinct lines, of which ``chosen`` were sent (or would be), and ``replayed`` acknowledged.
 
-    ``beyond`` counts those past the limit. ``undefined`` names metrics that are still unknown, and ``lost`` places
-    of lines that cannot be replayed, some of each.
+    ``beyond`` counts those past the limit. ``undefined`` names metrics and ``undefined_tenants`` tenants that are
+    still unknown, and ``lost`` places of lines that cannot be replayed, some of each.
     """
 
     found: int = 0
@@ -39,6 +39,7 @@ class Outcome:
     beyond: int = 0
     skipped: Counter[Skipped] = field(default_factory=Counter)
     undefined: set[str] = field(default_factory=set)
+    undefined_tenants: set[str] = field(default_factory=set)
     lost: list[tuple[Place, Skipped]] = field(default_factory=list)
     trouble: str = ""
 
@@ -46,6 +47,8 @@ class Outcome:
         self.skipped[why] += 1
         if why is Skipped.STILL_UNKNOWN and len(self.undefined) < EXAMPLES:
             self.undefined.add(each.metric)
+        elif why is Skipped.TENANT_STILL_UNKNOWN and len(self.undefined_tenants) < EXAMPLES:
+            self.undefined_tenants.add(each.tenant_id)
         elif why in (Skipped.LOST, Skipped.NO_EVENT, Skipped.STILL_OUT_OF_RANGE) and len(self.lost) < EXAMPLES:
             self.lost.append((each.place, why))
 
@@ -53,6 +56,7 @@ class Outcome:
 async def replay(
     kafka: KafkaSettings,
     clickhouse: ClickHouseSettings,
+    judge: JudgeSettings,
     asked: Asked,
     steps: Steps,
     *,
@@ -65,7 +69,7 @@ async def replay(
         ConfigurationError: how to reach Kafka or ClickHouse is wrong, or the topics were never made.
         UnavailableError: one of them does not answer.
     """
-    metrics = read_metrics(kafka)
+    book = read_catalog(kafka)
     warehouse, topics = Warehouse(clickhouse), Topics(kafka)
     sending = None if dry_run else Sending(kafka, timeout)
     try:
@@ -74,7 +78,7 @@ async def replay(
         if sending is not None and len(lines):
             await sending.reach()
         steps.start("replaying", len(lines))
-        return await _Run(lines, warehouse, metrics, asked.limit, sending).run(steps)
+        return await _Run(lines, warehouse, book.metrics, judge.counted(book.tenants), asked.limit, sending).run(steps)
     finally:
         if sending is not None:
             await sending.close()
@@ -88,12 +92,14 @@ class _Run:
         lines: RejectedLines,
         warehouse: Warehouse,
         metrics: Mapping[str, Metric],
+        tenants: Set[str] | None,
         limit: int | None,
         sending: Sending | None,
     ) -> None:
         self._lines = lines
         self._warehouse = warehouse
         self._metrics = metrics
+        self._tenants = tenants
         self._limit = limit
         self._sending = sending
         self._outcome = Outcome(found=len(lines))
@@ -125,7 +131,7 @@ class _Run:
         """The lines of a page that are to be sent."""
         events: list[tuple[EventKey, Rejected]] = []
         for each in page:
-            found = Skipped.LOST if each.line is None else weigh(each.line, self._metrics)
+            found = Skipped.LOST if each.line is None else weigh(each.line, self._metrics, self._tenants)
             if isinstance(found, Skipped):
                 self._outcome.skip(found, each)
             else:
