@@ -28,7 +28,7 @@ pytestmark = pytest.mark.faults
 @contextmanager
 def opened(streams: Streams, limits: Limits, book: Book) -> Iterator[Partition]:
     settings = StreamSettings(kafka=streams.bootstrap, topic_prefix=streams.prefix)
-    catalog: Any = SimpleNamespace(limits=limits, metrics=book.metrics, refresh=lambda: None)
+    catalog: Any = SimpleNamespace(limits=limits, book=book, refresh=lambda: None)
     forwarder: Any = SimpleNamespace(deliver=lambda _number, _lines: None)
     with closing(Partition(settings, 0, 1, catalog, forwarder, Lock())) as partition:
         partition.open()
