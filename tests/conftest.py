@@ -9,6 +9,7 @@ import os
 import sys
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -34,9 +35,23 @@ if providers.chosen() == "embedded":
 
 
 @pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Bootstrap servers."""
+    for server in _broker(tmp_path_factory.mktemp("kafka")):
+        yield server.bootstrap
+
+
+@pytest.fixture(scope="session")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
-    """The broker itself, for tests that freeze or kill it; it answers again when the next test starts."""
-    server = providers.broker(tmp_path_factory.mktemp("kafka"))
+    """Another broker, for tests that freeze or kill it; it answers again when the next test starts.
+
+    It has their few topics only: one with thousands of partitions takes most of a minute to come back.
+    """
+    yield from _broker(tmp_path_factory.mktemp("broker"))
+
+
+def _broker(folder: Path) -> Iterator[Broker]:
+    server = providers.broker(folder)
     try:
         server.start()
         yield server
@@ -65,12 +80,6 @@ def servers_answer(request: pytest.FixtureRequest) -> None:
     for name in ("broker", "clickhouse_server"):
         if name in request.fixturenames:
             request.getfixturevalue(name).restore()
-
-
-@pytest.fixture(scope="session")
-def kafka(broker: Broker) -> str:
-    """Bootstrap servers."""
-    return broker.bootstrap
 
 
 @pytest.fixture

@@ -45,6 +45,13 @@ PREFIX = f"aggregate-{uuid.uuid4().hex[:8]}."
 
 
 @pytest.fixture(scope="module")
+def kafka(broker: Broker) -> str:
+    """The one that goes away; another module may have left it so."""
+    broker.restore()
+    return broker.bootstrap
+
+
+@pytest.fixture(scope="module")
 def database(clickhouse_server: ClickHouseServer) -> Iterator[ClickHouseSettings]:
     """Tables where everything is in order."""
     settings = clickhouse_server.settings(f"again{uuid.uuid4().hex[:12]}")

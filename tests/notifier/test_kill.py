@@ -16,6 +16,13 @@ from tests.support.streams import wait_until
 SOON = 60
 
 
+@pytest.fixture(scope="module")
+def kafka(broker: Broker) -> str:
+    """The one that goes away; another module may have left it so."""
+    broker.restore()
+    return broker.bootstrap
+
+
 def test_kill_9_in_the_middle_of_many_deliveries_loses_none(
     notifiers: Notifiers, receiver: Receiver, other: Receiver
 ) -> None:
