@@ -91,8 +91,7 @@ CLIENTS: Final = {
     ("fpdf",): {"meterline_api.billing.rendering.pdf"},
     ("jinja2",): {
         "meterline_api.billing.pricelist.html",
-        "meterline_api.billing.rendering.html",
-        "meterline_api.document4.dashboard.html",
+        "meterline_api.billing.rendering.templates",
     },
     ("pyarrow",): {"meterline_api.formats.parquet", "meterline_deploy.emit.parquet_table"},
 }

@@ -6,6 +6,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from meterline_deploy.one_line import one_line
+
 Shown = dict[str, Any]  # as the API answers it
 
 _UNTOLD = ("version", "changed_at")
@@ -20,11 +22,11 @@ def print_list(entries: Sequence[Shown]) -> None:
         about = " ".join(filter(None, (each["resource_type"], each["resource_id"])))
         whose = f" of {each['tenant_id']}" if each["tenant_id"] else ""
         source = f" from {each['origin']}" if each["origin"] else ""
-        console.print(_line(f"{each['seq']:>6}  {each['at']}  {each['action']}"), soft_wrap=True)
-        console.print(_line(f"        {about}{whose}, by {each['actor']}{source}"), soft_wrap=True)
+        console.print(one_line(f"{each['seq']:>6}  {each['at']}  {each['action']}"), soft_wrap=True)
+        console.print(one_line(f"        {about}{whose}, by {each['actor']}{source}"), soft_wrap=True)
         said = changes(each)
         if said:
-            console.print(_line(f"        {said}"), soft_wrap=True)
+            console.print(one_line(f"        {said}"), soft_wrap=True)
 
 
 def changes(entry: Shown) -> str:
@@ -38,8 +40,3 @@ def changes(entry: Shown) -> str:
 
 def _value(value: Any) -> str:
     return value if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False)
-
-
-def _line(text: str) -> str:
-    """One line without control characters: callers choose some of what it says."""
-    return "".join(sign if sign.isprintable() else " " for sign in text)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from meterline_deploy.one_line import one_line
+
 Shown = dict[str, Any]  # as the API answers it
 
 
@@ -19,19 +21,19 @@ def print_lives(lives: Sequence[Shown]) -> None:
 
 def lines_of(life: Shown) -> Iterator[str]:
     """One event: what it is, what it is part of, and its copies."""
-    whose = f"of {_line(life['tenant_id'])}" if life["tenant_id"] else "whose tenant cannot be read"
-    why = f" ({life['reason']}: {_line(life['detail'])})" if life["reason"] else ""
-    yield f"{_line(life['id'])} {whose}: {life['verdict']}{why}"
+    whose = f"of {one_line(life['tenant_id'])}" if life["tenant_id"] else "whose tenant cannot be read"
+    why = f" ({life['reason']}: {one_line(life['detail'])})" if life["reason"] else ""
+    yield f"{one_line(life['id'])} {whose}: {life['verdict']}{why}"
     for event in life["events"]:
-        yield f"  {_line(event['metric'])} {event['quantity']} at {event['timestamp']}"
+        yield f"  {one_line(event['metric'])} {event['quantity']} at {event['timestamp']}"
         named = {name: event[name] for name in ("subject", "source") if event[name]} | event["properties"]
         if named:
-            yield "  " + ", ".join(f"{_line(name)}={_line(value)}" for name, value in named.items())
+            yield "  " + ", ".join(f"{one_line(name)}={one_line(value)}" for name, value in named.items())
         for total in event["totals"]:
-            number = f"{total['value']} {_line(total['unit'])}".rstrip()
+            number = f"{total['value']} {one_line(total['unit'])}".rstrip()
             yield f"  {total['window']:<6} from {total['from']}: {number} ({total['aggregation']} of {total['count']})"
         for alert in event["alerts"]:
-            about = f"{alert['type']} {alert['step']} % of {_line(alert['threshold_id'])}"
+            about = f"{alert['type']} {alert['step']} % of {one_line(alert['threshold_id'])}"
             yield f"  it may be part of {about}: {alert['id']}"
     for copy in life["appearances"]:
         reason = f" ({copy['reason']})" if copy["reason"] else ""
@@ -39,13 +41,8 @@ def lines_of(life: Shown) -> Iterator[str]:
         if copy["forwarded_from"]:
             yield f"    forwarded from {_place(copy['forwarded_from'])}"
     for note in life["notes"]:
-        yield f"  note: {_line(note)}"
+        yield f"  note: {one_line(note)}"
 
 
 def _place(at: Shown) -> str:
     return f"{at['topic']}[{at['partition']}] offset {at['offset']} line {at['line']}"
-
-
-def _line(text: object) -> str:
-    """One line without control characters: producers choose what it says."""
-    return "".join(sign if sign.isprintable() else " " for sign in str(text))

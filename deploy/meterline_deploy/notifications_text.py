@@ -6,6 +6,8 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final
 
+from meterline_deploy.one_line import one_line
+
 Shown = dict[str, Any]  # as the API answers it
 
 _FIELDS: Final = ("type", "timestamp", "tenant_id", "metric", "subject", "threshold_id")
@@ -20,8 +22,8 @@ def print_list(notifications: Sequence[Shown]) -> None:
         about = " ".join(filter(None, (each["metric"], _percent(each))))
         table.add_row(
             f"{each['id']}\n{each['timestamp']}",
-            f"{each['type']}\n{_line(about)}",
-            f"{_line(each['tenant_id'])}\n{_line(each['subject'])}",
+            f"{each['type']}\n{one_line(about)}",
+            f"{one_line(each['tenant_id'])}\n{one_line(each['subject'])}",
         )
     Console(markup=False, highlight=False).print(table)
 
@@ -38,21 +40,21 @@ def print_one(notification: Shown) -> None:
             fields["period"] = f"{notification['period_start']} to {notification['period_end'] or 'ever'}"
     else:
         fields["data"] = json.dumps(notification["data"], ensure_ascii=False)
-    console.print(_line(notification["id"]))
+    console.print(one_line(notification["id"]))
     for name, value in fields.items():
-        console.print(f"  {name:<12}  {_line(value)}", soft_wrap=True)
+        console.print(f"  {name:<12}  {one_line(value)}", soft_wrap=True)
     for delivery in notification["deliveries"]:
         again = f", once more at {delivery['next_at']}" if delivery["next_at"] else ""
-        console.print(f"\n{_line(delivery['target'])}: {delivery['status']}{again}")
+        console.print(f"\n{one_line(delivery['target'])}: {delivery['status']}{again}")
         table = _table("#", "at", "seconds", "status", "answer")
         for attempt in delivery["attempts"]:
             said = ": ".join(filter(None, (attempt["error"], attempt["answer"])))
             status = "" if attempt["status_code"] is None else str(attempt["status_code"])
-            table.add_row(str(attempt["number"]), attempt["at"], f"{attempt['seconds']:.3f}", status, _line(said))
+            table.add_row(str(attempt["number"]), attempt["at"], f"{attempt['seconds']:.3f}", status, one_line(said))
         if delivery["attempts"]:
             console.print(table)
     if notification.get("note"):
-        console.print(f"\n{_line(notification['note'])}")
+        console.print(f"\n{one_line(notification['note'])}")
 
 
 def _table(*names: str) -> Any:
@@ -67,8 +69,3 @@ def _table(*names: str) -> Any:
 
 def _percent(notification: Shown) -> str:
     return "" if notification["percent"] is None else f"({notification['percent']} %)"
-
-
-def _line(text: object) -> str:
-    """One line without control characters: receivers and producers choose what it says."""
-    return "".join(sign if sign.isprintable() else " " for sign in str(text))

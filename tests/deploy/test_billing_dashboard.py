@@ -2,34 +2,20 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 from meterline_schemas.settings import ClickHouseSettings
-from meterline_sinks.migrate import migrate
 from tests.api.dashboard.page import read, refers_outwards
 from tests.api.process import KEY, ApiProcess
 from tests.deploy.running import meterline
-from tests.services.clickhouse import ClickHouseServer, execute
 from tests.services.kafka import create_topics
 
 
-@pytest.fixture
-def database(clickhouse_server: ClickHouseServer) -> Iterator[ClickHouseSettings]:
-    settings = clickhouse_server.settings(f"board{uuid.uuid4().hex[:12]}")
-    migrate(settings, cluster="")
-    yield settings
-    execute(settings, f"DROP DATABASE {settings.database} SYNC")
-
-
 def test_the_page_is_a_file_without_links(
-    kafka: str, prefix: str, database: ClickHouseSettings, tmp_path: Path
+    kafka: str, prefix: str, migrated: ClickHouseSettings, tmp_path: Path
 ) -> None:
     create_topics(kafka, prefix, 1)
-    api = ApiProcess(kafka, prefix, database, tmp_path)
+    api = ApiProcess(kafka, prefix, migrated, tmp_path)
     api.start()
     root = {"METERLINE_API_URL": str(api.client.base_url), "METERLINE_API_KEY": KEY}
     try:

@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import threading
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,31 +13,21 @@ from pathlib import Path
 import pytest
 
 from meterline_schemas.settings import ClickHouseSettings
-from meterline_sinks.migrate import migrate
 from tests.api.billing.exporting.ledger import Ledger
 from tests.api.process import KEY, ApiProcess
 from tests.deploy.running import meterline
-from tests.services.clickhouse import ClickHouseServer, execute
 from tests.services.kafka import create_topics
 from tests.support.processes import Started
 from tests.support.streams import wait_until
 
 
-@pytest.fixture
-def database(clickhouse_server: ClickHouseServer) -> Iterator[ClickHouseSettings]:
-    settings = clickhouse_server.settings(f"pulled{uuid.uuid4().hex[:12]}")
-    migrate(settings, cluster="")
-    yield settings
-    execute(settings, f"DROP DATABASE {settings.database} SYNC")
-
-
 def test_a_file_is_pulled_and_pulled_again_and_then_only_what_changed(
-    kafka: str, prefix: str, database: ClickHouseSettings, tmp_path: Path
+    kafka: str, prefix: str, migrated: ClickHouseSettings, tmp_path: Path
 ) -> None:
     create_topics(kafka, prefix, 1)
-    ledger = Ledger(database)
+    ledger = Ledger(migrated)
     ledger.grow()
-    api = ApiProcess(kafka, prefix, database, tmp_path)
+    api = ApiProcess(kafka, prefix, migrated, tmp_path)
     api.start()
     more = {"METERLINE_API_URL": str(api.client.base_url), "METERLINE_API_KEY": KEY}
     try:

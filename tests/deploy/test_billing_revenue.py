@@ -4,39 +4,25 @@ from __future__ import annotations
 
 import json
 import subprocess
-import uuid
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
-import pytest
-
 from meterline_schemas.settings import ClickHouseSettings
-from meterline_sinks.migrate import migrate
 from tests.api.billing.exporting.ledger import OCTOBER, Ledger
 from tests.api.process import KEY, ApiProcess
 from tests.deploy.running import asked, meterline
-from tests.services.clickhouse import ClickHouseServer, execute
 from tests.services.kafka import create_topics
 
 
-@pytest.fixture
-def database(clickhouse_server: ClickHouseServer) -> Iterator[ClickHouseSettings]:
-    settings = clickhouse_server.settings(f"told{uuid.uuid4().hex[:12]}")
-    migrate(settings, cluster="")
-    yield settings
-    execute(settings, f"DROP DATABASE {settings.database} SYNC")
-
-
 def test_revenue_and_what_recurs_are_told(
-    kafka: str, prefix: str, database: ClickHouseSettings, tmp_path: Path
+    kafka: str, prefix: str, migrated: ClickHouseSettings, tmp_path: Path
 ) -> None:
     create_topics(kafka, prefix, 1)
-    ledger = Ledger(database)
+    ledger = Ledger(migrated)
     before, after = ledger.invoice("acme"), ledger.invoice("acme", OCTOBER + timedelta(days=31))
     ledger.invoice("=cmd()")
-    api = ApiProcess(kafka, prefix, database, tmp_path)
+    api = ApiProcess(kafka, prefix, migrated, tmp_path)
     api.start()
     more = {"METERLINE_API_URL": str(api.client.base_url), "METERLINE_API_KEY": KEY, "COLUMNS": "120"}
 

@@ -15,6 +15,7 @@ from meterline_deploy.commands.billing_export import export
 from meterline_deploy.commands.billing_revenue import mrr, revenue
 from meterline_deploy.commands.catalog import Form, FormOption
 from meterline_deploy.commands.simulate import simulate
+from meterline_deploy.one_line import one_line
 from meterline_deploy.options import DataOption
 from meterline_schemas.billing.run import Job, RunState
 
@@ -150,11 +151,11 @@ def _print_one(found: Shown) -> None:
     if found.get("dry_run"):
         typer.echo(f"{found['job']} for {found['due']} would be done; nothing was changed")
     else:
-        typer.echo(f"{found['job']} for {found['due']} is {found['state']}, by {_line(found['owner'])}")
+        typer.echo(f"{found['job']} for {found['due']} is {found['state']}, by {one_line(found['owner'])}")
     for name, number in found["result"].items():
-        typer.echo(f"  {_line(name)}: {_line(number)}")
+        typer.echo(f"  {one_line(name)}: {one_line(number)}")
     for problem in found["problems"]:
-        typer.echo(_line(problem), err=True)
+        typer.echo(one_line(problem), err=True)
 
 
 def _print_all(found: list[Shown]) -> None:
@@ -168,11 +169,6 @@ def _print_all(found: list[Shown]) -> None:
     table.add_column("what came of it", overflow="fold")
     for each in found:
         said = ", ".join(f"{name} {number}" for name, number in each["result"].items())
-        told = "\n".join(_line(text) for text in (said, *each["problems"]) if text)
+        told = "\n".join(one_line(text) for text in (said, *each["problems"]) if text)
         table.add_row(each["due"], each["job"], each["state"], told)
     Console(markup=False, highlight=False).print(table)
-
-
-def _line(text: str) -> str:
-    """One line without control characters: problems may quote what others sent."""
-    return "".join(sign if sign.isprintable() else " " for sign in text)

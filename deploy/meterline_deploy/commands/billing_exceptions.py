@@ -11,6 +11,7 @@ import typer
 from meterline_api.billing.exceptions.found import Kind
 from meterline_deploy.commands.api import Api
 from meterline_deploy.commands.catalog import Form, FormOption
+from meterline_deploy.one_line import one_line
 from meterline_deploy.options import DataOption
 
 _PATH: Final = "/v1/billing/exceptions"
@@ -68,10 +69,5 @@ def _print(found: list[dict[str, Any]]) -> None:
     table.add_column("since", no_wrap=True)
     table.add_column("what it is, and what to do", overflow="fold")
     for each in found:
-        table.add_row(each["kind"], each["since"] or "", f"{_line(each['detail'])}\n→ {_line(each['action'])}")
+        table.add_row(each["kind"], each["since"] or "", f"{one_line(each['detail'])}\n→ {one_line(each['action'])}")
     Console(markup=False, highlight=False).print(table)
-
-
-def _line(text: str) -> str:
-    """One line without control characters: ids are whatever was sent."""
-    return "".join(sign if sign.isprintable() else " " for sign in text)

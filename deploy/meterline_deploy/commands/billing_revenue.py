@@ -11,6 +11,7 @@ import typer
 
 from meterline_deploy.commands.api import Api
 from meterline_deploy.commands.catalog import Form, FormOption
+from meterline_deploy.one_line import one_line
 from meterline_deploy.options import DataOption
 
 _REVENUE: Final = "/v1/billing/revenue"
@@ -103,7 +104,7 @@ def mrr(
     else:
         typer.echo("nobody who is billed is on a plan then")
     for problem in found["problems"]:
-        typer.echo(_line(problem), err=True)
+        typer.echo(one_line(problem), err=True)
     if found["problems"]:
         raise typer.Exit(1)
 
@@ -121,7 +122,7 @@ def _print_revenue(found: list[Shown], groups: list[str]) -> None:
         table.add_column(name.replace("_", " "), justify="right", no_wrap=True)
     for each in found:
         growth = "–" if each["growth"] is None else f"{each['growth']}%"
-        named = (_line(each[group] or "–") for group in groups)
+        named = (one_line(each[group] or "–") for group in groups)
         table.add_row(*named, each["period"], each["currency"], *(each[name] for name in _AMOUNTS), growth)
     Console(markup=False, highlight=False).print(table)
 
@@ -136,12 +137,9 @@ def _print_mrr(found: list[Shown]) -> None:
         table.add_column(name, justify="left" if name == "currency" else "right", no_wrap=True)
     for each in found:
         for plan in each["plans"]:
-            table.add_row(_line(plan["plan"]), each["currency"], str(plan["tenants"]), plan["monthly_fee"], plan["mrr"])
+            table.add_row(
+                one_line(plan["plan"]), each["currency"], str(plan["tenants"]), plan["monthly_fee"], plan["mrr"]
+            )
         paid = str(each["tenants"] + each["without_fee"])
         table.add_row("all", each["currency"], paid, f"∅ {each['average'] or '–'}", each["mrr"])
     Console(markup=False, highlight=False).print(table)
-
-
-def _line(text: str) -> str:
-    """One line without control characters: ids are whatever was sent."""
-    return "".join(sign if sign.isprintable() else " " for sign in text)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from meterline_deploy.commands.catalog import Form, FormOption
+from meterline_deploy.one_line import one_line
 from meterline_deploy.options import DataOption
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ def _print(found: Shown) -> None:
         table.add_column(name, justify="right", no_wrap=True)
     for each in found["data"]:
         now, then = (_money(each[side]) for side in _SIDES)
-        table.add_row(_line(each["tenant_id"]), now, then, each["difference"] or _line(each["problem"]) or "–")
+        table.add_row(one_line(each["tenant_id"]), now, then, each["difference"] or one_line(each["problem"]) or "–")
     for each in found["totals"]:
         table.add_row("all", *(f"{each[side]} {each['currency']}" for side in _SIDES), "")
     Console(markup=False, highlight=False).print(table)
@@ -144,8 +145,3 @@ def _print(found: Shown) -> None:
 
 def _money(side: Shown | None) -> str:
     return "–" if side is None else f"{side['total']} {side['currency']}"
-
-
-def _line(text: str) -> str:
-    """One line without control characters."""
-    return "".join(sign if sign.isprintable() else " " for sign in text)

@@ -11,6 +11,7 @@ import typer
 from meterline_deploy.commands.api import Api
 from meterline_deploy.commands.catalog import Form, FormOption
 from meterline_deploy.commands.report import grouped
+from meterline_deploy.one_line import one_line
 from meterline_deploy.options import DataOption
 
 _SECONDS: Final = 6 * 3600.0  # all that is stored is listed
@@ -64,17 +65,12 @@ def _print(found: dict[str, Any]) -> None:
         table.add_column("bytes", justify="right", no_wrap=True)
         table.add_column(found["unit"], justify="right", no_wrap=True)
         for each in found["data"]:
-            table.add_row(_line(each["tenant_id"]), f"{each['bytes']:,}", grouped(each["quantity"]))
+            table.add_row(one_line(each["tenant_id"]), f"{each['bytes']:,}", grouped(each["quantity"]))
         console.print(table)
     for error in found["errors"]:
-        typer.echo(f"{_line(error['tenant_id'])}: {_line(error['detail'])}", err=True)
+        typer.echo(f"{one_line(error['tenant_id'])}: {one_line(error['detail'])}", err=True)
     done = "nothing was counted" if found["dry_run"] else f"counted as {found['metric']} at {found['at']}"
     console.print(
-        f"{found['measured']:,} tenants, {found['bytes']:,} bytes, {found['failed']:,} failed; {_line(done)}",
+        f"{found['measured']:,} tenants, {found['bytes']:,} bytes, {found['failed']:,} failed; {one_line(done)}",
         soft_wrap=True,
     )
-
-
-def _line(text: str) -> str:
-    """One line without control characters: tenants choose the names of what they store."""
-    return "".join(sign if sign.isprintable() else " " for sign in text)

@@ -11,6 +11,7 @@ import typer
 
 from meterline_deploy.commands.api import Api
 from meterline_deploy.commands.catalog import Form, FormOption
+from meterline_deploy.one_line import one_line
 from meterline_deploy.options import DataOption
 
 _PATH: Final = "/v1/billing/stripe/setup"
@@ -113,16 +114,11 @@ def _print(found: Shown) -> None:
         typer.echo(f"made {made}" if made else "all of it was there")
     for each in found["metrics"]:
         prices = ", ".join(f"{plan} {price}" for plan, price in each["prices"].items())
-        typer.echo(_line(f"metric {each['metric']}: meter {each['meter']} ({each['event_name']}), prices {prices}"))
+        typer.echo(one_line(f"metric {each['metric']}: meter {each['meter']} ({each['event_name']}), prices {prices}"))
     for each in found["tenants"]:
         said = f"tenant {each['tenant_id']}: customer {each['customer']}, billing {each['billing']}"
         said += f" since {each['metered_since']}" if each["metered_since"] else ""
         said += f", subscription {each['subscription']}" if each["subscription"] else ""
-        typer.echo(_line(said))
+        typer.echo(one_line(said))
     for problem in found["problems"]:
-        typer.echo(_line(problem), err=True)
-
-
-def _line(text: str) -> str:
-    """One line without control characters: names and problems may quote what others sent."""
-    return "".join(sign if sign.isprintable() else " " for sign in text)
+        typer.echo(one_line(problem), err=True)

@@ -8,9 +8,9 @@ from functools import cache
 from importlib.resources import files
 from typing import Final
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
+from meterline_api.billing.rendering.templates import template
 from meterline_api.document4.dashboard.board import Board
 from meterline_api.document4.dashboard.chart import HEIGHT, TOP, WIDTH
 
@@ -21,7 +21,11 @@ _LABELS: Final = 20  # the height of the days' names
 def as_html(board: Board) -> bytes:
     """Every text of somebody's is escaped."""
     size = {"width": WIDTH, "height": TOP + HEIGHT + _LABELS, "ground": TOP + HEIGHT}
-    return _template().render(board=board, size=size, style=Markup(_style()), policy=_policy()).encode()
+    return (
+        template(_PACKAGE, "dashboard.html")
+        .render(board=board, size=size, style=Markup(_style()), policy=_policy())
+        .encode()
+    )
 
 
 @cache
@@ -40,16 +44,3 @@ def _policy() -> str:
 @cache
 def _style() -> str:
     return files(_PACKAGE).joinpath("dashboard.css").read_text("utf-8")
-
-
-@cache
-def _template() -> Template:
-    environment = Environment(
-        loader=PackageLoader(_PACKAGE, "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    return environment.get_template("dashboard.html")
