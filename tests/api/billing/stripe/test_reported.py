@@ -15,7 +15,7 @@ from meterline_schemas.catalog.plan import Span
 from meterline_schemas.periods import Period
 from tests.api.billing.estimates.site import close
 from tests.api.billing.stripe.stand_in import StandIn
-from tests.api.billing.stripe.test_jobs import DAY, EVENTS, TODAY, Town
+from tests.api.billing.stripe.town import DAY, EVENTS, TODAY, Town
 from tests.api.documents import exact
 from tests.services.clickhouse import ClickHouseServer, execute
 from tests.support.pipeline import Pipeline
