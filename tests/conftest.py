@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,7 @@ from tests.services import providers
 from tests.services.clickhouse import ClickHouseServer, execute
 from tests.services.databases import Databases
 from tests.services.kafka import Broker
+from tests.support.processes import forget_ended, started
 
 OURS = ("METERLINE_TEST_", "METERLINE_CACHE")
 
@@ -72,6 +73,20 @@ def clickhouse_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clic
         server.kill()
         if not os.environ.get("METERLINE_TEST_KEEP"):
             server.remove()
+
+
+def pytest_runtest_setup() -> None:
+    forget_ended()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A test that failed shows the last words of the processes that worked for it."""
+    report = yield
+    if report.when == "call" and report.failed:
+        words = [(process.name, process.last_words()) for process in started()]
+        report.sections += [(f"the log of {name}", text) for name, text in words if text]
+    return report
 
 
 @pytest.fixture(autouse=True)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from meterline_schemas.errors import ConfigurationError
 from meterline_schemas.kafka_words import refusal, without_secrets
 
 Client = TypeVar("Client")
+
+# for a moment, of a topic that was just made and of any while its broker starts
+_NO_LEADER_YET: Final = {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE}
 
 
 class Troubles:
@@ -50,6 +54,25 @@ def come(consumer: Consumer, limit: int, seconds: float) -> list[Message]:
     """
     first = consumer.poll(seconds)
     return [] if first is None else [first, *consumer.consume(limit - 1, 0)]
+
+
+def bounds(consumer: Consumer, topic: str, partition: int, timeout: float) -> tuple[int, int]:
+    """The first offset that the log of a partition still has, and its end as the consumer's isolation level sees it.
+
+    ``Consumer.get_watermark_offsets`` fails at once where nobody leads the partition at this moment; this asks again.
+
+    Raises:
+        KafkaException: the broker does not answer within ``timeout`` seconds, or refuses.
+    """
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=timeout)
+            return int(low), int(high)
+        except KafkaException as failure:
+            if failure.args[0].code() not in _NO_LEADER_YET or time.monotonic() >= deadline:
+                raise
+        time.sleep(0.1)
 
 
 def fence(producer: Producer, topic: str, timeout: float) -> None:

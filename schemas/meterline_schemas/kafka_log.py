@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from meterline_schemas.errors import UnavailableError
-from meterline_schemas.kafka_client import Troubles, come, made
-
-_NOT_YET: Final = {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE}  # of a topic just made
+from meterline_schemas.kafka_client import Troubles, bounds, come, made
 
 
 class Record(NamedTuple):
@@ -108,18 +106,11 @@ class KafkaLog:
 
         Raises what ``start_offset`` raises.
         """
-        partition = TopicPartition(self._topic, self._partition)
-        deadline = time.monotonic() + self._timeout
-        while True:
-            try:
-                low, high = self._consumer.get_watermark_offsets(partition, timeout=self._timeout)
-                return int(low), int(high)
-            except KafkaException as error:
-                if error.args[0].code() in _NOT_YET and time.monotonic() < deadline:
-                    time.sleep(0.1)
-                    continue
-                why = self._troubles.last(self._consumer) or error.args[0].str()
-                raise UnavailableError(f"cannot find the start of {self._topic}[{self._partition}]: {why}") from None
+        try:
+            return bounds(self._consumer, self._topic, self._partition, self._timeout)
+        except KafkaException as error:
+            why = self._troubles.last(self._consumer) or error.args[0].str()
+            raise UnavailableError(f"cannot find the start of {self._topic}[{self._partition}]: {why}") from None
 
     @property
     def position(self) -> int:

@@ -12,6 +12,7 @@ from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from meterline_schemas.errors import ConfigurationError, IntegrityError, UnavailableError
+from meterline_schemas.kafka_client import bounds
 from meterline_schemas.settings import KafkaSettings
 from meterline_schemas.topics import (
     ACCEPTED,
@@ -40,6 +41,7 @@ TOPICS: Final = (
     *(INVOICES, COSTS, PAYMENTS, PUSHES, ITEMS, RUNS),
 )
 _NO_OFFSET: Final = -1001  # RD_KAFKA_OFFSET_INVALID: the group has committed nothing
+_TIMEOUT: Final = 30.0  # seconds for the broker's answer to one question
 
 _DEFAULTS: Final[Mapping[str, Any]] = {
     "session.timeout.ms": 10_000,
@@ -165,7 +167,7 @@ class Source:
     def _assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._rebalanced = True
         try:
-            found = consumer.committed(partitions, timeout=30) if partitions else []
+            found = consumer.committed(partitions, timeout=_TIMEOUT) if partitions else []
             starts: dict[Partition, int] = {}
             for item in found:
                 if item.error is not None:
@@ -200,7 +202,7 @@ class Source:
     def _fail(self, error: KafkaError, topic: str | None, partition: int) -> None:
         code = error.code()
         if code in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE) and topic is not None:
-            low, high = _ends_of(self._consumer, topic, partition)
+            low, high = bounds(self._consumer, topic, partition, _TIMEOUT)
             raise LostRecordsError(topic, partition, self.committed.get((self._names[topic], partition), 0), low, high)
         if code in (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED):
             raise UnavailableError(
@@ -220,11 +222,6 @@ def _shut_out(error: KafkaError) -> IntegrityError:
     )
 
 
-def _ends_of(consumer: Consumer, topic: str, partition: int) -> tuple[int, int]:
-    low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=30)
-    return int(low), int(high)
-
-
 def _start_of(consumer: Consumer, committed: TopicPartition) -> int:
     """Where to start reading: what is committed, and where nothing is, the beginning of the log.
 
@@ -233,14 +230,14 @@ def _start_of(consumer: Consumer, committed: TopicPartition) -> int:
             leader may know of the last records only after a moment, so that is asked several times.
     """
     offset: int = committed.offset
-    low, high = _ends_of(consumer, committed.topic, committed.partition)
+    low, high = bounds(consumer, committed.topic, committed.partition, _TIMEOUT)
     if offset == _NO_OFFSET:
         return low
     for _ in range(20):
         if offset <= high:
             break
         time.sleep(0.25)
-        low, high = _ends_of(consumer, committed.topic, committed.partition)
+        low, high = bounds(consumer, committed.topic, committed.partition, _TIMEOUT)
     if not low <= offset <= high:
         raise LostRecordsError(committed.topic, committed.partition, offset, low, high)
     return offset

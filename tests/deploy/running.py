@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 from meterline_deploy.cli import main
-from meterline_deploy.ports import free_port
+from tests.support.ports import free_port
 from tests.support.processes import run
 from tests.support.streams import wait_until
 

@@ -15,12 +15,12 @@ import pytest
 
 from meterline_deploy.commands.events_file import Line, read_lines
 from meterline_deploy.emit.sending import Outcome, Sending
-from meterline_deploy.ports import free_port
 from meterline_schemas.event import MAX_LINE_BYTES
 from meterline_schemas.partitioning import partition_of
 from tests.deploy.running import meterline
 from tests.services.kafka import create_topics
 from tests.support.cluster import read_all
+from tests.support.ports import free_port
 
 PARTITIONS = 3
 

@@ -16,9 +16,9 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from meterline_deploy.embedded.jars import jars
 from meterline_deploy.embedded.kafka import prepare
 from meterline_deploy.folders import FolderInUseError, lock_folder
-from meterline_deploy.ports import free_port
 from tests.services.kafka import EmbeddedBroker
 from tests.support.cluster import read_all
+from tests.support.ports import free_port
 
 
 @pytest.fixture(scope="module")

@@ -6,11 +6,11 @@ import json
 import subprocess
 from pathlib import Path
 
-from meterline_deploy.ports import free_port
 from tests.api.process import KEY
 from tests.api.telling import telling
 from tests.deploy.running import meterline
 from tests.services.clickhouse import ClickHouseServer
+from tests.support.ports import free_port
 
 
 def test_what_was_told_is_listed_shown_and_told_once_more(

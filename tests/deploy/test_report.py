@@ -15,7 +15,6 @@ import pytest
 
 from meterline_deploy.catalog import apply_metrics
 from meterline_deploy.commands.report import grouped
-from meterline_deploy.ports import free_port
 from meterline_schemas.catalog import Aggregation, Metric
 from meterline_schemas.settings import ClickHouseSettings, KafkaSettings
 from meterline_sinks.clickhouse import ClickHouse
@@ -25,6 +24,7 @@ from tests.api.process import KEY, ApiProcess
 from tests.deploy.running import asked, meterline
 from tests.services.kafka import create_topics
 from tests.support.late import insert_events
+from tests.support.ports import free_port
 
 DAYS = ("--from", "2026-11-01", "--to", "2026-11-04")
 CALLS = "1234567890123456789.000000001"

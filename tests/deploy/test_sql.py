@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from meterline_deploy.commands.sql import plain
-from meterline_deploy.ports import free_port
 from meterline_schemas.settings import ClickHouseSettings
 from meterline_sinks.migrate import migrate
 from tests.deploy.running import asked, meterline
 from tests.services.clickhouse import execute
+from tests.support.ports import free_port
 
 
 @pytest.fixture(scope="module")

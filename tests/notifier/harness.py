@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from meterline_deploy.ports import HOST, free_port
+from meterline_deploy.ports import HOST
 from meterline_schemas import topics
 from meterline_schemas.catalog import Entry, Threshold, Webhook
 from meterline_schemas.delivery import Delivery, decode
@@ -21,6 +21,7 @@ from meterline_schemas.partitioning import partition_of
 from meterline_schemas.settings import KafkaSettings
 from tests.services.kafka import create_topics
 from tests.support import cluster
+from tests.support.ports import free_port
 from tests.support.processes import Started
 from tests.support.streams import wait_until
 

@@ -15,7 +15,8 @@ from typing import Any
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult, LoginPassword
 
-from meterline_deploy.ports import HOST, free_port
+from meterline_deploy.ports import HOST
+from tests.support.ports import free_port
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ import pytest
 from meterline import ConfigurationError, UsageProducer
 from meterline_deploy.credentials import Credentials
 from meterline_deploy.part import Part
-from meterline_deploy.ports import free_port
 from meterline_deploy.run import RunInfo
 from meterline_schemas.kafka_words import without_secrets
 from meterline_schemas.settings import KafkaSettings, load
@@ -24,6 +23,7 @@ from meterline_streams.security import security_of
 from meterline_streams.settings import StreamSettings
 from tests.security.ways import LOCK, Way, password
 from tests.services.secure_kafka import SecureBroker
+from tests.support.ports import free_port
 from tests.support.processes import Started
 from tests.support.streams import wait_until
 

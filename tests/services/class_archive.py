@@ -18,8 +18,9 @@ from typing import Final
 from meterline_deploy.embedded.jars import KAFKA_VERSION
 from meterline_deploy.embedded.kafka import prepare
 from meterline_deploy.folders import cache_folder, make_folder
-from meterline_deploy.ports import HOST, free_port
+from meterline_deploy.ports import HOST
 from meterline_deploy.tether import tethered
+from tests.support.ports import free_port
 
 # a broker of tests lives for minutes: what compiling its code to the utmost costs, it never earns
 _QUICK: Final = "-XX:TieredStopAtLevel=1"

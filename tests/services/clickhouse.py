@@ -9,9 +9,10 @@ from typing import Protocol
 
 from pydantic import SecretStr
 
-from meterline_deploy.ports import HOST, accepts, free_port
+from meterline_deploy.ports import HOST, accepts
 from meterline_schemas.settings import ClickHouseSettings
 from tests.services.server import Process, Server
+from tests.support.ports import free_port
 
 PASSWORD = "test-password"
 ANALYST_PASSWORD = "analyst-test-password"

@@ -24,11 +24,12 @@ from testcontainers.core.container import DockerContainer
 
 from meterline_deploy.embedded.jars import jars
 from meterline_deploy.folders import cache_folder
-from meterline_deploy.ports import HOST, accepts, free_port
+from meterline_deploy.ports import HOST, accepts
 from meterline_schemas.settings import ClickHouseSettings
 from tests.services.clickhouse import ANALYST_PASSWORD, PASSWORD, pings, settings_of
 from tests.services.kafka import answers
 from tests.services.server import START_SECONDS
+from tests.support.ports import free_port
 
 KAFKA_IMAGE: Final = "apache/kafka:4.1.1"
 CLICKHOUSE_IMAGE: Final = "clickhouse/clickhouse-server:25.8"

@@ -8,11 +8,12 @@ from typing import Protocol
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from meterline_deploy.ports import HOST, accepts, free_port
+from meterline_deploy.ports import HOST, accepts
 from meterline_deploy.topics import ensure_topics
 from meterline_schemas.settings import KafkaSettings
 from tests.services.class_archive import make_archive
 from tests.services.server import Process, Server
+from tests.support.ports import free_port
 
 
 class Broker(Server, Protocol):

@@ -17,8 +17,9 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from meterline_deploy.folders import cache_folder, make_folder
-from meterline_deploy.ports import HOST, free_port
+from meterline_deploy.ports import HOST
 from meterline_deploy.tether import tethered
+from tests.support.ports import free_port
 
 VERSION: Final = "2.6.0"
 KEY: Final = "key-for-tests"

@@ -16,9 +16,10 @@ from confluent_kafka.admin import AdminClient, ScramCredentialInfo, ScramMechani
 
 from meterline_deploy.embedded.kafka import prepare
 from meterline_deploy.folders import make_folder
-from meterline_deploy.ports import HOST, accepts, free_port
+from meterline_deploy.ports import HOST, accepts
 from tests.services.certificates import Authority, Identity
 from tests.services.kafka import EmbeddedBroker
+from tests.support.ports import free_port
 
 USER: Final = "meter"
 PASSWORD: Final = "right-Passw0rd"  # of PLAIN and SCRAM

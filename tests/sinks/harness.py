@@ -30,6 +30,7 @@ from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 from meterline_schemas.kafka_client import come, fence
 from meterline_schemas.settings import ClickHouseSettings
 from tests.sinks.usage import Checkpoint
+from tests.support.ports import free_port
 from tests.support.processes import Started
 
 ACCEPTED, REJECTED, TOTALS = "usage.accepted", "usage.rejected", "usage.totals"
@@ -296,12 +297,6 @@ class Sinks:
             if process.poll() is None:
                 process.kill()
                 process.wait(10)
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
 
 
 class Gate:

@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError
 
-from meterline_deploy.ports import HOST, free_port
+from meterline_deploy.ports import HOST
 from meterline_schemas.errors import IntegrityError
 from meterline_schemas.settings import KafkaSettings
 from meterline_sinks.batch import Batch
 from meterline_sinks.kafka import Source
 from meterline_sinks.notifier.kafka import Source as NotifierSource
 from meterline_sinks.settings import SinkSettings
+from tests.support.ports import free_port
 
 
 class Fenced:

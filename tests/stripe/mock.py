@@ -14,8 +14,9 @@ from typing import Final
 import pytest
 
 from meterline_deploy.folders import cache_folder
-from meterline_deploy.ports import accepts, free_port
+from meterline_deploy.ports import accepts
 from meterline_deploy.tether import tethered
+from tests.support.ports import free_port
 
 MODULE: Final = "github.com/stripe/stripe-mock"
 VERSION: Final = "v0.203.0"

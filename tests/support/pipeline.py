@@ -11,11 +11,11 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from meterline_deploy.ports import free_port
 from meterline_schemas.settings import ClickHouseSettings
 from meterline_sinks.migrate import migrate
 from tests.services.clickhouse import execute
 from tests.support import cluster
+from tests.support.ports import free_port
 from tests.support.recount import Count, Key, lines
 from tests.support.streams import Streams, wait_until
 from tests.support.workload import METRICS

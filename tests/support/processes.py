@@ -23,6 +23,7 @@ from pathlib import Path
 
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["tests.support.preloaded"])
+_started: list[Started] = []
 _lock = threading.Lock()  # two threads that ask at once how a process ended would share one answer
 
 
@@ -43,6 +44,7 @@ class Started:
         files = (text or Path(os.devnull), out, err or out)
         for file in files:
             file.touch()  # as a shell would: whoever looks at it at once finds it empty
+        self.name, self._out = module, out
         self._process = FORKS.Process(
             target=_become, args=(self._command, dict(environment), folder or Path.cwd(), files), daemon=True
         )
@@ -50,6 +52,11 @@ class Started:
             self._process.start()
         assert self._process.pid is not None
         self.pid = self._process.pid
+        _started.append(self)
+
+    def last_words(self) -> str:
+        """The end of what it wrote, as far as that is kept."""
+        return self._out.read_text(errors="replace")[-3000:] if self._out.exists() else ""
 
     def poll(self) -> int | None:
         with _lock:
@@ -71,6 +78,15 @@ class Started:
 
     def kill(self) -> None:
         self.send_signal(signal.SIGKILL)
+
+
+def started() -> list[Started]:
+    """All that run, and those that ended since ``forget_ended``."""
+    return list(_started)
+
+
+def forget_ended() -> None:
+    _started[:] = [each for each in _started if each.poll() is None]
 
 
 def run(

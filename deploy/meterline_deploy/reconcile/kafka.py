@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from meterline_schemas.errors import UnavailableError
-from meterline_schemas.kafka_client import come
+from meterline_schemas.kafka_client import bounds, come
 from meterline_schemas.settings import KafkaSettings
 
 Header = tuple[str, Any]
@@ -66,12 +66,9 @@ class Topics:
     def bounds(self, topic: str, partition: int) -> tuple[int, int]:
         """The first offset that the log still has, and its end."""
         try:
-            low, high = self._consumer.get_watermark_offsets(
-                TopicPartition(self._settings.topic(topic), partition), timeout=self._timeout
-            )
+            return bounds(self._consumer, self._settings.topic(topic), partition, self._timeout)
         except KafkaException as error:
             raise self._unavailable(error.args[0]) from None
-        return int(low), int(high)
 
     def offset_at(self, topic: str, partition: int, moment: datetime) -> int | None:
         """The offset of the first record that the broker appended at ``moment`` or later, None if there is none."""

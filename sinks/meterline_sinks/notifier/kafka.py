@@ -10,6 +10,7 @@ from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from meterline_schemas.errors import ConfigurationError, IntegrityError, UnavailableError
+from meterline_schemas.kafka_client import bounds
 from meterline_schemas.settings import KafkaSettings
 from meterline_schemas.topics import NOTIFICATIONS, NOTIFIER_GROUP
 from meterline_sinks.fatal import fatal_error
@@ -163,24 +164,24 @@ class Source:
     def _start_of(self, consumer: Consumer, item: TopicPartition) -> int:
         if item.error is not None:
             raise KafkaException(item.error)
-        low, high = consumer.get_watermark_offsets(TopicPartition(item.topic, item.partition), timeout=5)
+        low, high = bounds(consumer, item.topic, item.partition, 5)
         offset: int = item.offset
         if offset == _NO_OFFSET:
-            return int(low)
+            return low
         if offset < low:
             log.error(
                 "offsets %d to %d of %s[%d] were deleted before anybody was told of them: the topic must keep them "
                 "for longer than the notifier can be away",
                 offset, low - 1, item.topic, item.partition,
             )  # fmt: skip
-            return int(low)
+            return low
         if offset > high:
             log.error(
                 "%s[%d] ends at %d, but was read up to %d: it was made anew or lost its end; reading all of it, and "
                 "telling what the ledger does not know",
                 item.topic, item.partition, high, offset,
             )  # fmt: skip
-            return int(low)
+            return low
         return offset
 
     def _fail(self, error: KafkaError, partition: int) -> None:

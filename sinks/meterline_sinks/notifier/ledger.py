@@ -19,7 +19,7 @@ from confluent_kafka import (
 
 from meterline_schemas.delivery import Delivery, Resend, decode
 from meterline_schemas.errors import ConfigurationError, UnavailableError
-from meterline_schemas.kafka_client import come
+from meterline_schemas.kafka_client import bounds, come
 from meterline_schemas.kafka_log import KafkaLog
 from meterline_schemas.partitioning import partition_of
 from meterline_schemas.settings import KafkaSettings
@@ -196,14 +196,11 @@ class LedgerReader:
         found = {}
         for number in partitions:
             try:
-                low, _high = self._consumer.get_watermark_offsets(
-                    TopicPartition(self._topic, number), timeout=_SHORT_TIMEOUT
-                )
+                found[number], _end = bounds(self._consumer, self._topic, number, _SHORT_TIMEOUT)
             except KafkaException as failure:
                 raise UnavailableError(
                     f"Kafka does not say where {self._topic} begins: {failure.args[0].str()}"
                 ) from None
-            found[number] = int(low)
         return found
 
     def fetch(self, partition: int, offset: int) -> Delivery | None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from meterline_deploy.ports import HOST, accepts, free_port
+from meterline_deploy.ports import HOST, accepts
 from meterline_schemas import topics
 from tests.benchmarks import load
 from tests.benchmarks.cluster import Bench, Running, settle, wait
@@ -17,6 +17,7 @@ from tests.benchmarks.measure import percentile
 from tests.benchmarks.results import CheckFailedError, Figure, Result
 from tests.benchmarks.sizes import Sizes
 from tests.support.cluster import read_all
+from tests.support.ports import free_port
 from tests.support.recount import lines
 
 CONNECTIONS = 8

@@ -16,8 +16,9 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 import uvicorn
 
-from meterline_deploy.ports import HOST, accepts, free_port
+from meterline_deploy.ports import HOST, accepts
 from meterline_deploy.tether import tethered
+from tests.support.ports import free_port
 from tests.support.streams import wait_until
 
 ROOT = Path(__file__).parents[3]

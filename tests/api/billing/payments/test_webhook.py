@@ -15,7 +15,6 @@ import pytest
 
 from meterline_api.billing.payments.events import INVOICE_EVENTS, NUMBER
 from meterline_api.routes.stripe_webhook import MAX_BYTES
-from meterline_deploy.ports import free_port
 from meterline_deploy.stripe_doctor import examine_endpoint
 from meterline_deploy.stripe_stand_in.courier import signature
 from meterline_schemas import topics
@@ -27,6 +26,7 @@ from tests.stripe.process import KEY, StandIn
 from tests.support import cluster
 from tests.support.invoices import invoice
 from tests.support.pipeline import Pipeline
+from tests.support.ports import free_port
 from tests.support.streams import wait_until
 
 PATH = "/v1/stripe/webhook"

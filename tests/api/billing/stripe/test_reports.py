@@ -13,7 +13,6 @@ import msgspec
 import pytest
 import stripe
 
-from meterline_deploy.ports import free_port
 from meterline_schemas import topics
 from meterline_schemas.billing.payment import read_report
 from meterline_schemas.billing.push import Push, PushState, identified
@@ -21,6 +20,7 @@ from tests.api.billing.stripe.company import Company
 from tests.api.billing.stripe.stand_in import KEY, StandIn
 from tests.api.process import ApiProcess
 from tests.support import cluster
+from tests.support.ports import free_port
 from tests.support.streams import wait_until
 
 PATH = "/v1/stripe/webhook"
