@@ -11,7 +11,7 @@ from zlib import crc32
 from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from meterline_schemas.errors import ConfigurationError, IntegrityError, UnavailableError
+from meterline_schemas.errors import ConfigurationError, IntegrityError, MeterlineError, UnavailableError
 from meterline_schemas.kafka_client import bounds
 from meterline_schemas.settings import KafkaSettings
 from meterline_schemas.topics import (
@@ -87,7 +87,7 @@ class Source:
         self._full_names = {name: kafka.topic(name) for name in TOPICS}
         self._rebalanced = False
         self._held = False
-        self._failure: Exception | None = None
+        self._failure: MeterlineError | None = None
         try:
             self._consumer = Consumer(config, logger=log)
         except KafkaException as failure:
@@ -167,27 +167,30 @@ class Source:
     def _assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._rebalanced = True
         try:
-            found = consumer.committed(partitions, timeout=_TIMEOUT) if partitions else []
-            starts: dict[Partition, int] = {}
-            for item in found:
-                if item.error is not None:
-                    raise KafkaException(item.error)
-                starts[self._names[item.topic], item.partition] = _start_of(consumer, item)
-        except LostRecordsError as failure:
+            self.committed = self._starts(consumer, partitions)
+        except MeterlineError as failure:
             self._failure = failure
+            # else the client assigns them itself, from what is committed: about one close in 300 then never returned
+            consumer.unassign()
             return
-        except KafkaException as failure:
-            self._failure = UnavailableError(
-                f"Kafka does not say where to start reading: {failure.args[0].str()}. Look at the broker's log."
-            )
-            return
-        self.committed = starts
         self.assigned = True
         self._start()
         if self._held:
             consumer.resume(consumer.assignment())
             self._held = False
-        log.info("reading %d partitions", len(starts))
+        log.info("reading %d partitions", len(self.committed))
+
+    def _starts(self, consumer: Consumer, partitions: list[TopicPartition]) -> dict[Partition, int]:
+        try:
+            found = consumer.committed(partitions, timeout=_TIMEOUT) if partitions else []
+            for item in found:
+                if item.error is not None:
+                    raise KafkaException(item.error)
+            return {(self._names[item.topic], item.partition): _start_of(consumer, item) for item in found}
+        except KafkaException as failure:
+            raise UnavailableError(
+                f"Kafka does not say where to start reading: {failure.args[0].str()}. Look at the broker's log."
+            ) from None
 
     def _revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._rebalanced = True
