@@ -131,8 +131,16 @@ def migrated(databases: Databases) -> Iterator[ClickHouseSettings]:
 
 
 @pytest.fixture(scope="module")
+def module_database(databases: Databases) -> Iterator[ClickHouseSettings]:
+    """The same for all tests of a module."""
+    settings = databases.lend()
+    yield settings
+    databases.take_back(settings)
+
+
+@pytest.fixture(scope="module")
 def shared_clickhouse(clickhouse_server: ClickHouseServer) -> Iterator[ClickHouseSettings]:
-    """The same for a module whose tests do not change what the others read."""
+    """Settings of a database that does not exist yet, for a module whose tests do not change what the others read."""
     yield from _database(clickhouse_server, f"t{uuid.uuid4().hex[:12]}")
 
 

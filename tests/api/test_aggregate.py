@@ -16,10 +16,8 @@ from meterline_schemas.catalog import Metric
 from meterline_schemas.partitioning import partition_of
 from meterline_schemas.settings import ClickHouseSettings
 from meterline_sinks.clickhouse import ClickHouse
-from meterline_sinks.migrate import migrate
 from tests.api.oracle import Reading, totals, utc
 from tests.api.process import ApiProcess
-from tests.services.clickhouse import ClickHouseServer, execute
 from tests.services.kafka import Broker, create_topics
 from tests.support.cluster import producer, read_all
 from tests.support.late import insert_events
@@ -52,16 +50,13 @@ def kafka(broker: Broker) -> str:
 
 
 @pytest.fixture(scope="module")
-def database(clickhouse_server: ClickHouseServer) -> Iterator[ClickHouseSettings]:
+def database(module_database: ClickHouseSettings) -> ClickHouseSettings:
     """Tables where everything is in order."""
-    settings = clickhouse_server.settings(f"again{uuid.uuid4().hex[:12]}")
-    migrate(settings, cluster="")
-    tables = ClickHouse(settings, settings.database)
+    tables = ClickHouse(module_database, module_database.database)
     insert_events(tables, b"\n".join(event.line() for event in (*ON_TIME, *LATE, *ON_TIME)))
     tables.insert("usage_totals", b"\n".join(totals(ON_TIME)))
     tables.close()
-    yield settings
-    execute(settings, f"DROP DATABASE {settings.database} SYNC")
+    return module_database
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -18,9 +17,7 @@ from meterline_api.usage.statement import build
 from meterline_schemas.catalog import Aggregation, Metric
 from meterline_schemas.settings import ClickHouseSettings
 from meterline_sinks.clickhouse import ClickHouse as Tables
-from meterline_sinks.migrate import migrate
 from tests.api.oracle import HOUR, Reading, distinct, expected, totals, utc
-from tests.services.clickhouse import ClickHouseServer, execute
 from tests.support.examples import few
 from tests.support.late import insert_events
 
@@ -91,11 +88,8 @@ def stories(draw: st.DrawFn, metrics: list[str]) -> list[Reading]:
 
 
 @pytest.fixture(scope="module")
-def database(clickhouse_server: ClickHouseServer) -> Iterator[ClickHouseSettings]:
-    made = clickhouse_server.settings(f"fold{uuid.uuid4().hex[:12]}")
-    migrate(made, cluster="")
-    yield made
-    execute(made, f"DROP DATABASE {made.database} SYNC")
+def database(module_database: ClickHouseSettings) -> ClickHouseSettings:
+    return module_database
 
 
 @pytest.fixture(scope="module")

@@ -21,9 +21,7 @@ from meterline_api.app import create_app
 from meterline_api.settings import ApiSettings
 from meterline_schemas.catalog import Metric
 from meterline_schemas.settings import ClickHouseSettings, JudgeSettings, KafkaSettings
-from meterline_sinks.migrate import migrate
 from tests.api.process import KEY, ApiProcess
-from tests.services.clickhouse import ClickHouseServer, execute
 from tests.services.kafka import create_topics
 from tests.support.cluster import producer
 from tests.support.examples import few
@@ -39,11 +37,8 @@ PROFILE = settings(
 
 
 @pytest.fixture(scope="module")
-def tables(clickhouse_server: ClickHouseServer) -> Iterator[ClickHouseSettings]:
-    made = clickhouse_server.settings(f"contract{uuid.uuid4().hex[:12]}")
-    migrate(made, cluster="")
-    yield made
-    execute(made, f"DROP DATABASE {made.database} SYNC")
+def tables(module_database: ClickHouseSettings) -> ClickHouseSettings:
+    return module_database
 
 
 @pytest.fixture(scope="module")

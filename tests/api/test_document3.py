@@ -18,11 +18,9 @@ import pytest
 from meterline_api.routes.document3 import COMMANDS, QUERIES
 from meterline_schemas.settings import ClickHouseSettings
 from meterline_sinks.clickhouse import ClickHouse
-from meterline_sinks.migrate import migrate
 from tests.api.catalog import config
 from tests.api.process import ApiProcess
 from tests.producers.reading import events as sent_events
-from tests.services.clickhouse import ClickHouseServer, execute
 from tests.services.kafka import create_topics
 from tests.sinks.usage import START, checkpoints, events
 from tests.support.late import insert_events
@@ -42,17 +40,14 @@ def module_prefix() -> str:
 
 
 @pytest.fixture(scope="module")
-def tables(clickhouse_server: ClickHouseServer) -> Iterator[ClickHouseSettings]:
+def tables(module_database: ClickHouseSettings) -> ClickHouseSettings:
     """Tables with usage of the metrics `calls` and `storage` in them."""
-    settings = clickhouse_server.settings(f"document3{uuid.uuid4().hex[:8]}")
-    migrate(settings, cluster="")
-    edge = ClickHouse(settings, settings.database)
+    edge = ClickHouse(module_database, module_database.database)
     made = checkpoints(events(7, 300), 50)
     edge.insert("usage_totals", b"\n".join(value for checkpoint in made for _key, value in checkpoint.totals))
     insert_events(edge, b"\n".join(line for checkpoint in made for line in checkpoint.accepted))
     edge.close()
-    yield settings
-    execute(settings, f"DROP DATABASE {settings.database} SYNC")
+    return module_database
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import operator as python
-import uuid
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -19,11 +18,10 @@ from meterline_api.usage.filters import MAX_DEPTH, MAX_TESTS, MAX_VALUES, Filter
 from meterline_api.usage.query import UsageQuery
 from meterline_api.usage.statement import build
 from meterline_schemas.catalog import Aggregation, Metric
+from meterline_schemas.settings import ClickHouseSettings
 from meterline_sinks.clickhouse import ClickHouse as Tables
-from meterline_sinks.migrate import migrate
 from tests.api.oracle import Reading, expected, totals
 from tests.api.recount import ask, rows, utc
-from tests.services.clickhouse import ClickHouseServer, execute
 from tests.support.examples import few
 from tests.support.late import insert_events
 
@@ -61,17 +59,14 @@ ORDERS = ("gt", "gte", "lt", "lte")
 
 
 @pytest.fixture(scope="module")
-def api(clickhouse_server: ClickHouseServer) -> Iterator[ClickHouse]:
-    made = clickhouse_server.settings(f"filters{uuid.uuid4().hex[:12]}")
-    migrate(made, cluster="")
-    tables = Tables(made, made.database)
+def api(module_database: ClickHouseSettings) -> Iterator[ClickHouse]:
+    tables = Tables(module_database, module_database.database)
     insert_events(tables, b"\n".join(event.line() for event in EVENTS))
     tables.insert("usage_totals", b"\n".join(totals(EVENTS)))
     tables.close()
-    edge = ClickHouse(made, 30)
+    edge = ClickHouse(module_database, 30)
     yield edge
     edge.close()
-    execute(made, f"DROP DATABASE {made.database} SYNC")
 
 
 @st.composite

@@ -14,10 +14,9 @@ from confluent_kafka import Consumer, TopicPartition
 from meterline_schemas import topics
 from meterline_schemas.settings import ClickHouseSettings
 from meterline_sinks.clickhouse import ClickHouse
-from meterline_sinks.migrate import migrate
 from tests.api.catalog import config, problem, store
 from tests.api.process import ApiProcess
-from tests.services.clickhouse import ClickHouseServer, execute
+from tests.services.clickhouse import ClickHouseServer
 from tests.services.kafka import create_topics
 from tests.sinks.usage import checkpoints, events
 from tests.support.cluster import produce
@@ -33,11 +32,9 @@ def module_prefix() -> str:
 
 
 @pytest.fixture(scope="module")
-def database(clickhouse_server: ClickHouseServer) -> Iterator[ClickHouseSettings]:
+def database(module_database: ClickHouseSettings) -> ClickHouseSettings:
     """Tables in which the metric `calls` has totals and `storage` has nothing but a late event."""
-    settings = clickhouse_server.settings(f"metrics{uuid.uuid4().hex[:12]}")
-    migrate(settings, cluster="")
-    edge = ClickHouse(settings, settings.database)
+    edge = ClickHouse(module_database, module_database.database)
     made = checkpoints(events(7, 40), 10)
     totals = [value for checkpoint in made for _key, value in checkpoint.totals if b'"calls"' in value]
     lines = [line for checkpoint in made for line in checkpoint.accepted if b'"storage"' in line]
@@ -46,8 +43,7 @@ def database(clickhouse_server: ClickHouseServer) -> Iterator[ClickHouseSettings
     edge.insert("usage_totals", b"\n".join(totals))
     insert_events(edge, lines[0])
     edge.close()
-    yield settings
-    execute(settings, f"DROP DATABASE {settings.database} SYNC")
+    return module_database
 
 
 @pytest.fixture(scope="module")

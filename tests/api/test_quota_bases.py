@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -23,7 +22,6 @@ from meterline_schemas.errors import UnavailableError
 from meterline_schemas.periods import FIRST, LAST
 from meterline_schemas.settings import ClickHouseSettings
 from meterline_sinks.clickhouse import ClickHouse as Sink
-from meterline_sinks.migrate import migrate
 from tests.api.counters import counter
 from tests.services.clickhouse import ClickHouseServer, execute
 from tests.sinks.usage import START, Event, events, fold, standing
@@ -38,22 +36,19 @@ NAMES = ["'; DROP TABLE usage_events_raw; --", 'a "b" \\ {start:Int64}', "名\x0
 
 
 @pytest.fixture(scope="module")
-def tables(clickhouse_server: ClickHouseServer) -> Iterator[ClickHouseSettings]:
-    settings = clickhouse_server.settings(f"bases{uuid.uuid4().hex[:12]}")
-    migrate(settings, cluster="")
+def tables(module_database: ClickHouseSettings) -> ClickHouseSettings:
     odd = [
         Event(name, "calls", DAY, f"odd-{number}", Decimal(number + 1), False, 0, number)
         for number, name in enumerate(NAMES)
     ]
-    edge = Sink(settings, settings.database)
+    edge = Sink(module_database, module_database.database)
     # repeats of an event must stay rows of their own, as they are until ClickHouse merges the parts
-    execute(settings, f"SYSTEM STOP MERGES {settings.database}.usage_events_raw")
+    execute(module_database, f"SYSTEM STOP MERGES {module_database.database}.usage_events_raw")
     for first in range(0, len(LINES), 100):
         edge.insert("usage_events_raw", b"\n".join(event.line() for event in LINES[first : first + 100]))
     edge.insert("usage_events_raw", b"\n".join(event.line() for event in odd))
     edge.close()
-    yield settings
-    execute(settings, f"DROP DATABASE {settings.database} SYNC")
+    return module_database
 
 
 @pytest.fixture

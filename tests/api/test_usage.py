@@ -27,7 +27,6 @@ from meterline_api.usage.query import UsageQuery
 from meterline_schemas.catalog import Aggregation, Metric
 from meterline_schemas.settings import ClickHouseSettings
 from meterline_sinks.clickhouse import ClickHouse
-from meterline_sinks.migrate import migrate
 from tests.api import oracle
 from tests.api.oracle import Reading
 from tests.api.process import ApiProcess
@@ -71,18 +70,15 @@ PLACE = {Aggregation.SUM: 1, Aggregation.LAST: 4}
 
 
 @pytest.fixture(scope="module")
-def database(clickhouse_server: ClickHouseServer) -> Iterator[ClickHouseSettings]:
+def database(module_database: ClickHouseSettings) -> ClickHouseSettings:
     """Tables with usage in them."""
-    settings = clickhouse_server.settings(f"usage{uuid.uuid4().hex[:12]}")
-    migrate(settings, cluster="")
-    edge = ClickHouse(settings, settings.database)
+    edge = ClickHouse(module_database, module_database.database)
     made = checkpoints(LINES, 50)
     edge.insert("usage_totals", b"\n".join(value for checkpoint in made for _key, value in checkpoint.totals))
     insert_events(edge, b"\n".join(line for checkpoint in made for line in checkpoint.accepted))
     insert_events(edge, b"\n".join(reading.line() for reading in READINGS))
     edge.close()
-    yield settings
-    execute(settings, f"DROP DATABASE {settings.database} SYNC")
+    return module_database
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import uuid
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -23,10 +22,8 @@ from meterline_api.usage.statement import build
 from meterline_schemas.catalog import Aggregation, Book, Metric, Tenant
 from meterline_schemas.settings import ClickHouseSettings
 from meterline_sinks.clickhouse import ClickHouse as Tables
-from meterline_sinks.migrate import migrate
 from tests.api.oracle import Reading, distinct, expected, fold, plain, totals
 from tests.api.recount import ask, rows, utc, windows
-from tests.services.clickhouse import ClickHouseServer, execute
 from tests.support.examples import few
 from tests.support.late import insert_events
 
@@ -80,15 +77,12 @@ EVENTS = distinct(LINES)
 
 
 @pytest.fixture(scope="module")
-def database(clickhouse_server: ClickHouseServer) -> Iterator[ClickHouseSettings]:
-    made = clickhouse_server.settings(f"zones{uuid.uuid4().hex[:12]}")
-    migrate(made, cluster="")
-    tables = Tables(made, made.database)
+def database(module_database: ClickHouseSettings) -> ClickHouseSettings:
+    tables = Tables(module_database, module_database.database)
     insert_events(tables, b"\n".join(line.line() for line in LINES))
     tables.insert("usage_totals", b"\n".join(totals(EVENTS)))
     tables.close()
-    yield made
-    execute(made, f"DROP DATABASE {made.database} SYNC")
+    return module_database
 
 
 @pytest.fixture(scope="module")

@@ -43,12 +43,10 @@ from meterline_schemas.roles import Role
 from meterline_schemas.settings import ClickHouseSettings, JudgeSettings, KafkaSettings
 from meterline_sinks.clickhouse import ClickHouse
 from meterline_sinks.invoice_rows import invoice_row
-from meterline_sinks.migrate import migrate
 from meterline_sinks.rows import notification_row
 from tests.api.process import ApiProcess
 from tests.notifier.harness import SECRET, crossed
 from tests.producers.reading import events
-from tests.services.clickhouse import ClickHouseServer, execute
 from tests.services.kafka import create_topics
 from tests.support.cluster import producer
 from tests.support.invoices import invoice
@@ -154,17 +152,15 @@ def prefix() -> str:
 
 @pytest.fixture(scope="module")
 def walked(
-    kafka: str, prefix: str, clickhouse_server: ClickHouseServer, tmp_path_factory: pytest.TempPathFactory
+    kafka: str, prefix: str, module_database: ClickHouseSettings, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Walked]:
-    settings = clickhouse_server.settings(f"walk{uuid.uuid4().hex[:12]}")
-    migrate(settings, cluster="")
-    plant(settings)
+    plant(module_database)
     create_topics(kafka, prefix, 2)
     sender = producer(kafka)
     for entry in ENTRIES:
         sender.produce(prefix + "meterline.config", entry.encode(), key=entry.record_key)
     assert sender.flush(30) == 0
-    api = ApiProcess(kafka, prefix, settings, tmp_path_factory.mktemp("api"), API_CALLER_LIMIT="")
+    api = ApiProcess(kafka, prefix, module_database, tmp_path_factory.mktemp("api"), API_CALLER_LIMIT="")
     try:
         api.start()
         wait_until(lambda: api.client.get("/v1/tenants/theirs").status_code == 200, 30, "the catalog is known")
@@ -178,7 +174,6 @@ def walked(
         assert "internal error" not in api.log()
     finally:
         api.stop()
-        execute(settings, f"DROP DATABASE {settings.database} SYNC")
 
 
 def plant(settings: ClickHouseSettings) -> None:

@@ -27,10 +27,8 @@ from meterline_schemas.errors import ConfigurationError
 from meterline_schemas.kafka_log import KafkaLog, Record
 from meterline_schemas.settings import ClickHouseSettings, KafkaSettings
 from meterline_sinks.clickhouse import ClickHouse
-from meterline_sinks.migrate import migrate
 from meterline_sinks.rows import UnreadableError, audit_row
 from tests.deploy.running import asked, meterline
-from tests.services.clickhouse import ClickHouseServer, execute
 from tests.support import cluster
 
 
@@ -97,13 +95,10 @@ class Installed:
 
 
 @pytest.fixture(scope="module")
-def tables(clickhouse_server: ClickHouseServer) -> Iterator[tuple[ClickHouseSettings, ClickHouse]]:
-    settings = clickhouse_server.settings(f"audit{uuid.uuid4().hex[:8]}")
-    migrate(settings, cluster="")
-    edge = ClickHouse(settings, settings.database)
-    yield settings, edge
+def tables(module_database: ClickHouseSettings) -> Iterator[tuple[ClickHouseSettings, ClickHouse]]:
+    edge = ClickHouse(module_database, module_database.database)
+    yield module_database, edge
     edge.close()
-    execute(settings, f"DROP DATABASE {settings.database} SYNC")
 
 
 def made(kafka: str, prefix: str, tables: tuple[ClickHouseSettings, ClickHouse]) -> Installed:

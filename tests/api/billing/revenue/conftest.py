@@ -10,10 +10,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from meterline_schemas.settings import ClickHouseSettings
-from meterline_sinks.migrate import migrate
 from tests.api.billing.exporting.ledger import Ledger
 from tests.api.process import ApiProcess
-from tests.services.clickhouse import ClickHouseServer, execute
 from tests.services.kafka import create_topics
 
 FIRST = datetime(2025, 11, 1, tzinfo=UTC)
@@ -21,11 +19,8 @@ HOUR = timedelta(hours=1)
 
 
 @pytest.fixture(scope="module")
-def database(clickhouse_server: ClickHouseServer) -> Iterator[ClickHouseSettings]:
-    settings = clickhouse_server.settings(f"revenue{uuid.uuid4().hex[:12]}")
-    migrate(settings, cluster="")
-    yield settings
-    execute(settings, f"DROP DATABASE {settings.database} SYNC")
+def database(module_database: ClickHouseSettings) -> ClickHouseSettings:
+    return module_database
 
 
 @pytest.fixture(scope="module")

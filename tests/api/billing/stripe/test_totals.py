@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import uuid
 from collections import defaultdict
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -16,10 +15,9 @@ from meterline_api.billing.stripe import totals as statements
 from meterline_api.billing.stripe.totals import Wanted, day_totals
 from meterline_api.clickhouse import ClickHouse
 from meterline_schemas.catalog import Aggregation, Metric
+from meterline_schemas.settings import ClickHouseSettings
 from meterline_sinks.clickhouse import ClickHouse as Tables
-from meterline_sinks.migrate import migrate
 from tests.api.oracle import Reading, distinct, totals, utc
-from tests.services.clickhouse import ClickHouseServer, execute
 from tests.support.late import insert_events
 
 CALLS = Metric(key="calls", aggregation=Aggregation.COUNT)
@@ -31,14 +29,11 @@ Answer = dict[tuple[str, str, date], Fraction]
 
 
 @pytest.fixture(scope="module")
-def edges(clickhouse_server: ClickHouseServer) -> Iterator[tuple[Tables, ClickHouse]]:
-    made = clickhouse_server.settings(f"t{uuid.uuid4().hex[:12]}")
-    migrate(made, cluster="")
-    tables, api = Tables(made, made.database), ClickHouse(made, 30)
+def edges(module_database: ClickHouseSettings) -> Iterator[tuple[Tables, ClickHouse]]:
+    tables, api = Tables(module_database, module_database.database), ClickHouse(module_database, 30)
     yield tables, api
     tables.close()
     api.close()
-    execute(made, f"DROP DATABASE {made.database} SYNC")
 
 
 def reading(number: int, *, late: bool = False, metric: str = "", at: datetime | None = None) -> Reading:
