@@ -30,6 +30,7 @@ CONDITIONS: Final[Mapping[str, str]] = {
     "daily_costs": "t.tenant_id = {tenant}",
     "stripe_pushes": "t.tenant_id = {tenant}",
     "stripe_items": "t.tenant_id = {tenant}",
+    "usage_days": "t.tenant_id = {tenant}",
     "usage_freshness": "true",
 }
 # a partition is shared: how much came on it is the business of all of its tenants together

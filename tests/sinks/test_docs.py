@@ -11,7 +11,7 @@ import math
 import os
 import re
 from collections.abc import Callable, Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal, localcontext
 from fractions import Fraction
 from importlib.resources import files
@@ -22,19 +22,23 @@ from zoneinfo import ZoneInfo
 import httpx
 import pyarrow.parquet
 import pytest
+from msgspec.structs import replace
 
 from meterline_schemas.billing.cost import DayCost, DayCosts
 from meterline_schemas.billing.cost import encode as encode_costs
-from meterline_schemas.billing.invoice import LineKind
+from meterline_schemas.billing.invoice import DocumentKind, Invoice, LineKind, read_invoice
+from meterline_schemas.billing.invoice import encode as encode_invoice
 from meterline_schemas.catalog import Aggregation, Metric, Quota
 from meterline_schemas.notification import ThresholdCrossed, Type, notification
 from meterline_schemas.periods import Period
 from meterline_sinks.cost_rows import cost_row
+from meterline_sinks.invoice_rows import invoice_row
 from meterline_sinks.migrate import migrate
 from meterline_sinks.rows import catalog_row, notification_row
 from tests.services.clickhouse import ClickHouseServer
 from tests.sinks.conftest import Tables
 from tests.sinks.usage import START, Event, answers, checkpoints, events, fold, standing, window
+from tests.support.invoices import invoice
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = DOCS / "sql-cookbook.md"
@@ -50,6 +54,7 @@ FIRST += [
     "tenant_plans",
     "invoices",
     "invoice_lines",
+    "usage_days",
     "daily_costs",
     "stripe_pushes",
     "stripe_items",
@@ -184,6 +189,9 @@ def filled(clickhouse_server: ClickHouseServer) -> Iterator[Tables]:
         tables.insert(table, [row])
     for turn, costs in enumerate(day_costs()):
         table, row = cost_row(turn, encode_costs(costs))
+        tables.insert(table, [row])
+    for turn, document in enumerate(documents()):
+        table, row = invoice_row(turn, document.key, encode_invoice(document))
         tables.insert(table, [row])
     for turn, value in enumerate([*ALERTS, *ALERTS[:2]]):
         table, row = notification_row(0, turn, value)
@@ -413,6 +421,35 @@ def complete(rows: list[tuple[Any, ...]]) -> None:
     assert (accepted, refused) == tuple(sum(each[name] for each in last.values()) for name in ("accepted", "rejected"))
 
 
+def documents() -> list[Invoice]:
+    """Of October, of which the second is taken back, and of November."""
+    first, second, third = (read_invoice(invoice(f"tenant-{number}", f"INV-{number}")[1]) for number in (1, 2, 3))
+    october = {"start": datetime(2026, 10, 1, tzinfo=UTC), "end": first.start, "issued_at": first.start}
+    first, second = replace(first, **october), replace(second, **october)
+    note = replace(second, number="CN-1", kind=DocumentKind.CREDIT_NOTE, of=second.number, issued_at=third.end)
+    return [first, second, third, note]
+
+
+def closed_days(rows: list[tuple[Any, ...]]) -> None:
+    used = {(tenant, date.fromisoformat(day)) for tenant, _metric, day in answers(LINES, "day")}
+    last = {checkpoint.partition: json.loads(checkpoint.progress) for checkpoint in checkpoints(LINES, 40)}
+    until = min(datetime.fromisoformat(each["received_until"]) for each in last.values())
+    october = {date(2026, 10, 1) + number * timedelta(days=1) for number in range(31)}
+    november = {date(2026, 11, 1) + number * timedelta(days=1) for number in range(30)}
+    states = {("tenant-1", day): ("closed", "2026-11-01", ["INV-1"]) for day in october}
+    states |= {("tenant-2", day): ("void", "2026-11-01", ["INV-2"]) for day in october}
+    states |= {("tenant-3", day): ("closed", "2026-12-01", ["INV-3"]) for day in november}
+    assert [(*row[:3], row[3] and f"{row[3]:%Y-%m-%d}", *row[4:]) for row in rows] == [
+        (
+            *key,
+            *states.get(key, ("open", None, [])),
+            int(datetime.combine(key[1] + timedelta(days=1), time(), UTC) <= until),
+        )
+        for key in sorted(used | states.keys())
+    ]
+    assert {row[-1] for row in rows} == {0, 1}
+
+
 def origins(rows: list[tuple[Any, ...]]) -> None:
     found = [
         event
@@ -507,6 +544,7 @@ CHECKS: dict[str, Callable[[list[tuple[Any, ...]]], None]] = {
     "Sums that stay exact": exact_sums,
     "What days cost": costs_of_days,
     "Is it complete": complete,
+    "Which days are closed": closed_days,
     "Where a number comes from": origins,
     "The totals against the events themselves": no_differences,
     "Average and percentiles of single events": averages,

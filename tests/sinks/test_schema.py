@@ -49,6 +49,7 @@ VIEWS |= {
     "stripe_pushes",
     "stripe_items",
     "billing_runs",
+    "usage_days",
 }
 # tables that show repeats without FINAL, which the profile of the analyst turns on
 GRANTED_TABLES = {"rejected_events", "notifications", "quotas", "thresholds", "tenants"}

@@ -27,6 +27,8 @@ GRANT ${on_cluster} SELECT ON ${database}.usage_monthly TO ${analyst_user};
 
 GRANT ${on_cluster} SELECT ON ${database}.usage_freshness TO ${analyst_user};
 
+GRANT ${on_cluster} SELECT ON ${database}.usage_days TO ${analyst_user};
+
 GRANT ${on_cluster} SELECT ON ${database}.rejected_events TO ${analyst_user};
 
 GRANT ${on_cluster} SELECT ON ${database}.notifications TO ${analyst_user};

@@ -250,6 +250,20 @@ def test_an_invoice_is_taken_back_once(closed: tuple[ApiProcess, dict[str, Any]]
     )
 
 
+def test_days_are_closed_with_their_periods_and_void_with_their_invoice(
+    closed: tuple[ApiProcess, dict[str, Any]], pipeline: Pipeline
+) -> None:
+    api, _run = closed
+    written = [each for name in DAILY for each in invoices(api, 1, tenant_id=name, kind="invoice")]
+    sql = (
+        f"SELECT tenant_id, day, state, invoices[1] FROM {pipeline.clickhouse.database}.usage_days "
+        "WHERE startsWith(tenant_id, 'daily-') AND state != 'open' FORMAT TSV"
+    )
+    days = {tuple(row.split("\t")) for row in execute(pipeline.clickhouse, sql).splitlines()}
+    assert days == {(each["tenant_id"], each["from"][:10], each["status"], each["number"]) for each in written}
+    assert {state for _name, _day, state, _number in days} == {"closed", "void"}
+
+
 def test_a_draft_is_what_the_open_period_comes_to(closed: tuple[ApiProcess, dict[str, Any]]) -> None:
     api, _run = closed
     send(api, event(DAILY[1], "calls", "25", TODAY))
