@@ -19,7 +19,7 @@ from fastapi import Request
 
 from meterline_api.billing.estimates.estimate import Estimate, estimate
 from meterline_api.billing.estimates.priced import priced_period
-from meterline_api.billing.invoices.periods import Due, period_at, plans_of, tenant_of
+from meterline_api.billing.invoices.periods import Due, plans_of, tenant_of, walk
 from meterline_api.billing.invoices.quantities import Tables, of_segments
 from meterline_api.billing.invoices.running import Invoices
 from meterline_api.billing.invoices.store import Wanted
@@ -80,17 +80,11 @@ async def plan_costs(
     tenant, on, plans = tenant_of(book, tenant_id), book.tenant_plan(tenant_id), plans_of(book)
     try:
         dues: list[Due] = []
-        at = start.astimezone(UTC)
-        while at < end:
-            due = period_at(tenant, on, plans, at)
-            if due is None:
-                at = next((span.start for span in on.spans if span.start > at and span.plan is not None), end)
-                continue
+        for due in walk(tenant, on, plans, start.astimezone(UTC), end):
             if len(dues) == _MOST:
                 detail = f"the range has more than {_MOST} periods of the tenant's plan; ask for less"
                 raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, Code.INVALID_RANGE, detail)
             dues.append(_clipped(due, start, end))
-            at = due.until
         found = await of_segments(tables, dues, book.metrics, None)
         priced = [priced_period(due, found, book, rounding) for due in dues if due.segments]
         return _of([(each.parts, each.bill) for each in priced])

@@ -9,16 +9,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from meterline_api.billing.invoices.document import Change, Interval, adjustment, bill_of
-from meterline_api.billing.invoices.periods import Due, period_at
+from meterline_api.billing.invoices.periods import Due, period_at, walk
 from meterline_api.billing.invoices.quantities import Quantities
 from meterline_api.billing.pricing.money import Rounding, total
 from meterline_schemas.billing.invoice import Line, LineKind
 from meterline_schemas.catalog import Metric, Plan, Tenant, TenantPlan
-
-_MOST: Final = 20_000  # periods of a tenant at once
 
 
 class Accrual(NamedTuple):
@@ -62,21 +60,15 @@ def unbilled(
     begun = next((span.start for span in on.spans if span.plan is not None), None)
     first = min((start for start, _end in later), default=None)
     instants = [each for each in (closed_until, first) if each is not None]
-    walked = min(instants) if instants else begun
+    since = min(instants) if instants else begun
     clipped = on.model_copy(update={"spans": on.changed(at, None)})
-    for _ in range(_MOST):
-        if walked is None or walked >= at:
-            return
-        whole = period_at(tenant, on, plans, walked)
-        if whole is None:
-            walked = next((span.start for span in on.spans if span.start > walked and span.plan is not None), None)
-            continue
+    for whole in walk(tenant, on, plans, since if since is not None else at, at):
         closed = closed_until is not None and whole.until <= closed_until
-        if not closed or (whole.start, whole.end) in later:
-            part = whole if whole.end <= at else period_at(tenant, clipped, plans, walked)
-            if part is not None:
-                yield Open(whole, part)
-        walked = whole.until
+        if whole.resumed or (closed and (whole.start, whole.end) not in later):
+            continue
+        part = whole if whole.end <= at else period_at(tenant, clipped, plans, whole.segments[0].start)
+        if part is not None:
+            yield Open(whole, part)
 
 
 def accrued(

@@ -13,7 +13,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Final
 
-from meterline_api.billing.invoices.periods import Due, period_at
+from meterline_api.billing.invoices.periods import Due, period_at, walk
 from meterline_api.billing.invoices.quantities import unit_months
 from meterline_api.billing.pricing.bill import Usage, measured
 from meterline_api.billing.pricing.daily import daily_base_fees, daily_costs
@@ -30,7 +30,6 @@ Running = Mapping[str, Sequence[Decimal]]
 there."""
 
 _DAY: Final = timedelta(days=1)
-_MOST: Final = 20_000  # periods of a tenant at once
 
 
 def midnight(instant: datetime) -> datetime:
@@ -67,16 +66,7 @@ def touched(
     Raises:
         UnknownPlanError: the tenant is on a plan that is not in ``plans``.
     """
-    at: datetime | None = since
-    for _ in range(_MOST):
-        if at is None or at >= until:
-            return
-        due = period_at(tenant, on, plans, at)
-        if due is None:
-            at = next((span.start for span in on.spans if span.start > at and span.plan is not None), None)
-            continue
-        yield due
-        at = due.until
+    return walk(tenant, on, plans, since, until)
 
 
 def intervals(due: Due, until: datetime) -> list[Interval]:

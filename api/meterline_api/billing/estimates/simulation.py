@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Final, NamedTuple
 
 from meterline_api.billing.estimates.priced import PricedPeriod, priced_period
-from meterline_api.billing.invoices.periods import Due, period_at, plans_of, tenant_of
+from meterline_api.billing.invoices.periods import Due, period_at, plans_of, tenant_of, walk
 from meterline_api.billing.invoices.quantities import Tables, of_segments
 from meterline_api.billing.pricing.errors import PricingError
 from meterline_api.billing.pricing.money import Rounding, total
@@ -146,16 +146,10 @@ def _moved(on: TenantPlan, plan: Plan, start: datetime, end: datetime) -> Tenant
 def _within(tenant: Tenant, on: TenantPlan, plans: dict[str, Plan], start: datetime, end: datetime) -> list[Due]:
     """The periods in ``[start, end)``; where they are of other months, the stretch as one."""
     found: list[Due] = []
-    at = start
-    while at < end:
-        due = period_at(tenant, on, plans, at)
-        if due is None:
-            at = next((span.start for span in on.spans if span.start > at and span.plan is not None), end)
-        elif due.start < start or due.end > end:
+    for due in walk(tenant, on, plans, start, end):
+        if due.start < start or due.end > end:
             return [Due(tenant, start, end, end, segments(on, plans, start, end))]
-        else:
-            found.append(due)
-            at = due.until
+        found.append(due)
     return found
 
 

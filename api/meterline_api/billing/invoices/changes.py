@@ -15,7 +15,7 @@ from meterline_api.billing.pricing.errors import PricingError
 from meterline_api.billing.pricing.money import Rounding
 from meterline_schemas.billing.closing import Closing
 from meterline_schemas.billing.invoice import Invoice, Status
-from meterline_schemas.catalog import Book, TenantPlan
+from meterline_schemas.catalog import Book, Plan, Tenant, TenantPlan
 
 
 class Changes(NamedTuple):
@@ -93,10 +93,7 @@ class LookingBack:
                 for number, invoice in enumerate(invoices):
                     if not since[id] < invoice.end <= until[id] or invoice.status is Status.VOID:
                         continue
-                    due = period_at(tenant, on, plans, _within(on, invoice))
-                    if due is None or (due.start, due.end) != (invoice.start, invoice.end):
-                        raise PeriodChangedError(invoice.number)
-                    those.append((invoices[number:], due))
+                    those.append((invoices[number:], _due_of(invoice, tenant, on, plans)))
             except PricingError as error:
                 changes.unknown[id] = _no_price(id, error)
                 continue
@@ -110,12 +107,19 @@ class LookingBack:
         return changes_of(invoices[0], invoices[1:], now)
 
 
-def _within(on: TenantPlan, invoice: Invoice) -> datetime:
-    """An instant of the invoice's period at which the tenant was on a plan."""
-    if on.at(invoice.start) is not None:
-        return invoice.start
-    later = (span.start for span in on.spans if invoice.start < span.start < invoice.end and span.plan is not None)
-    return next(later, invoice.start)
+def _due_of(invoice: Invoice, tenant: Tenant, on: TenantPlan, plans: Mapping[str, Plan]) -> Due:
+    """The invoice's period as it is now.
+
+    Raises:
+        PeriodChangedError: the tenant has none from its start to its end any more.
+        UnknownPlanError: the tenant is on a plan that is not in ``plans``.
+    """
+    inside = (span.start for span in on.spans if invoice.start < span.start < invoice.end)
+    for at in (invoice.start, *inside):  # what it began on may be no plan, or one that is invoiced by other periods
+        due = period_at(tenant, on, plans, at)
+        if due is not None and (due.start, due.end) == (invoice.start, invoice.end):
+            return due
+    raise PeriodChangedError(invoice.number)
 
 
 def _no_price(id: str, error: PricingError) -> str:

@@ -19,7 +19,8 @@ class Due(NamedTuple):
     """A period ``[start, end)`` of a tenant, and its segments, none where it was on no plan.
 
     ``until`` is up to where the tenant is closed with it: the end or, where the tenant changed to a plan that is
-    invoiced by other periods, where that began.
+    invoiced by other periods, where that began. Where it comes back within the period, these segments too are of the
+    one invoice that was due where it left: ``resumed`` says that it is seen from behind that.
     """
 
     tenant: Tenant
@@ -27,6 +28,7 @@ class Due(NamedTuple):
     end: datetime
     until: datetime
     segments: tuple[Segment, ...]
+    resumed: bool = False
 
 
 def tenant_of(book: Book, tenant_id: str) -> Tenant:
@@ -64,18 +66,31 @@ def ended(
     Raises:
         UnknownPlanError: the tenant is on a plan that is not in ``plans``.
     """
-    at = since if since is not None else next((span.start for span in on.spans if span.plan is not None), None)
+    at = since if since is not None else next((span.start for span in on.spans if span.plan is not None), now)
+    for due in walk(tenant, on, plans, at, now):
+        if due.end > now:
+            return
+        if not due.resumed:
+            yield due
+
+
+def walk(tenant: Tenant, on: TenantPlan, plans: Mapping[str, Plan], at: datetime, end: datetime) -> Iterator[Due]:
+    """The period that ``at`` lies in and those after it that begin before ``end``, in their order, each once.
+
+    Raises:
+        UnknownPlanError: the tenant is on a plan that is not in ``plans``.
+    """
+    met: set[tuple[datetime, datetime]] = set()
     for _ in range(_MOST):
-        if at is None or at >= now:
+        if at >= end:
             return
-        name = on.at(at)
-        if name is None:
-            at = next((span.start for span in on.spans if span.start > at and span.plan is not None), None)
-            continue
         due = period_at(tenant, on, plans, at)
-        if due is None or due.end > now:
-            return
-        yield due
+        if due is None:
+            at = next((span.start for span in on.spans if span.start > at and span.plan is not None), end)
+            continue
+        if (due.start, due.end) not in met:
+            met.add((due.start, due.end))
+            yield due
         at = due.until
 
 
@@ -92,9 +107,15 @@ def period_at(tenant: Tenant, on: TenantPlan, plans: Mapping[str, Plan], at: dat
         raise UnknownPlanError(tenant.id, name)
     period = plans[name].period
     start, end = calendar(tenant, period).bounds(at)
-    other = (
-        span.start
-        for span in on.spans
-        if at < span.start < end and span.plan is not None and span.plan in plans and plans[span.plan].period != period
-    )
-    return Due(tenant, start, end, next(other, end), segments(on, plans, start, end, period))
+    kinds = [(start, _period(on, plans, start))]
+    kinds += [(span.start, _period(on, plans, span.start)) for span in on.spans if start < span.start < end]
+    others = [instant for instant, kind in kinds if kind not in (None, period)]
+    until = next((instant for instant in others if instant > at), end)
+    left = max((instant for instant in others if instant <= at), default=start)
+    resumed = any(kind is period and instant < left for instant, kind in kinds)
+    return Due(tenant, start, end, until, segments(on, plans, start, end, period), resumed)
+
+
+def _period(on: TenantPlan, plans: Mapping[str, Plan], at: datetime) -> Period | None:
+    name = on.at(at)
+    return plans[name].period if name is not None and name in plans else None
