@@ -102,6 +102,7 @@ PURE: Final = (
     "meterline_schemas.audit.chain",
     "meterline_schemas.audit.redact",
     "meterline_schemas.currencies",
+    "meterline_schemas.denied",
     "meterline_schemas.periods",
     "meterline_schemas.rating",
     "meterline_schemas.replaying",

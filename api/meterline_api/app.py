@@ -142,7 +142,7 @@ def create_app(
         )
         app.state.audit_log = AuditLog(kafka)
         app.state.recorder = Recorder(app.state.audit_log)
-        app.state.editor = Editor(Store(kafka, app.state.audit_log), catalog)
+        app.state.editor = Editor(Store(kafka, app.state.audit_log), catalog, judge.denied_properties)
         app.state.announcer = Announcer(kafka)
         telling = Notifications(kafka, tables, catalog)
         app.state.notifications = telling.desk

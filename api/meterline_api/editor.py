@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
 from meterline_api.catalog import Catalog
 from meterline_schemas.audit.entry import Author
 from meterline_schemas.catalog import Book, Entry
+from meterline_schemas.catalog.changes import check_denied
 from meterline_schemas.catalog.store import Store
 
 _SEEN_WITHIN: Final = 3.0  # seconds; a change that takes longer to come back is made all the same
@@ -25,8 +26,9 @@ class Editor:
     Changes have a thread of their own: while Kafka is away they wait for it, and queries must not wait behind them.
     """
 
-    def __init__(self, store: Store, catalog: Catalog) -> None:
+    def __init__(self, store: Store, catalog: Catalog, denied: Set[str] = frozenset()) -> None:
         self.catalog = catalog
+        self._denied = denied
         self._store = store
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="catalog-change")
 
@@ -36,7 +38,7 @@ class Editor:
         The audit log names ``author``.
 
         Raises:
-            RefusedError: of ``decide``; nothing was written.
+            RefusedError: of ``decide``, or a metric counts the values of a denied property; nothing was written.
             UnavailableError: Kafka does not answer; whether it was written is to be read.
         """
         return await self._change(decide, author, deleted=False)
@@ -53,6 +55,8 @@ class Editor:
 
         def decide_one(book: Book) -> list[tuple[Entry, bool]]:
             decided[:] = [decide(book)]
+            if not deleted:
+                check_denied(decided[0], self._denied)
             return [(decided[0], deleted)]
 
         loop = asyncio.get_running_loop()

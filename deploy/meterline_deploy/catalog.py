@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ from meterline_schemas.catalog import Book, Entry, Metric, RefusedError, changes
 from meterline_schemas.catalog.plan_changes import ClosedUntil
 from meterline_schemas.catalog.store import Store
 from meterline_schemas.errors import ConfigurationError, MeterlineError
-from meterline_schemas.settings import KafkaSettings
+from meterline_schemas.settings import JudgeSettings, KafkaSettings, load
 from meterline_schemas.topics import CONFIG
 
 Kind = TypeVar("Kind", bound=Entry)
@@ -56,10 +56,17 @@ def read_metrics(kafka: KafkaSettings) -> Mapping[str, Metric]:
     return read_catalog(kafka).metrics
 
 
-def plan(book: Book, entries: Iterable[Entry], now: datetime, closed_until: ClosedUntil | None = None) -> list[Change]:
+def plan(
+    book: Book,
+    entries: Iterable[Entry],
+    now: datetime,
+    closed_until: ClosedUntil | None = None,
+    denied: Set[str] = frozenset(),
+) -> list[Change]:
     """What applying ``entries``, one after the other, changes in the catalog. Pure; ``book`` stays as it is.
 
-    What of plans has begun by ``now``, or is invoiced, stays as it is.
+    What of plans has begun by ``now``, or is invoiced, stays as it is. No metric counts the values of a property that
+    is ``denied``.
 
     Raises:
         EntriesRefusedError: with every refusal.
@@ -70,6 +77,7 @@ def plan(book: Book, entries: Iterable[Entry], now: datetime, closed_until: Clos
     for position, entry in enumerate(entries):
         before = book.find(type(entry), entry.identity)
         try:
+            changes.check_denied(entry, denied)
             changed.append(Change(before, changes.check(book, entry, now=now, closed_until=closed_until)))
         except RefusedError as refused:
             refusals.append((position, refused))
@@ -86,16 +94,18 @@ def apply_entries(kafka: KafkaSettings, entries: Sequence[Entry], *, dry_run: bo
 
     Raises:
         EntriesRefusedError: one cannot be taken; nothing was written.
-        ConfigurationError: the topics were never made.
+        ConfigurationError: the topics were never made, or a setting of ``JudgeSettings`` is wrong.
         UnavailableError: Kafka does not answer.
     """
     store, ledger = _store(kafka)
+    denied = load(JudgeSettings).denied_properties
     if dry_run:
-        return plan(store.read(), entries, datetime.now(UTC), lambda tenant_id: ledger.state().closed_until(tenant_id))
+        now = datetime.now(UTC)
+        return plan(store.read(), entries, now, lambda tenant_id: ledger.state().closed_until(tenant_id), denied)
     planned: list[Change] = []
 
     def decide(book: Book) -> list[tuple[Entry, bool]]:
-        planned[:] = plan(book, entries, datetime.now(UTC), ledger.closed_until)
+        planned[:] = plan(book, entries, datetime.now(UTC), ledger.closed_until, denied)
         return [(change.after, False) for change in planned]
 
     with closing(ledger):

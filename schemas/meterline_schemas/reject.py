@@ -31,7 +31,8 @@ class Reason(str, Enum):
 class Reject(Struct, gc=False, omit_defaults=True):
     """A record line of ``usage.rejected`` and a row of ``rejected_events``, names alike.
 
-    ``raw`` is the first 64 KB of the line, as text, or base64 where the bytes are no UTF-8 (``raw_encoding``).
+    ``raw`` is the first 64 KB of the line, as text, or base64 where the bytes are no UTF-8 (``raw_encoding``);
+    denied properties are not in it, while ``raw_bytes`` and ``raw_sha256`` are of the line as it came.
     ``lines`` is above 1 only where a record exceeded the cap of lines: then one reject stands for all the rest.
     """
 

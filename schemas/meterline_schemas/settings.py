@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Annotated, TypeVar
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 from meterline_schemas.errors import ConfigurationError
 from meterline_schemas.event import MOST_AHEAD
@@ -67,8 +67,13 @@ class UnknownTenant(StrEnum):
     REJECT = "reject"
 
 
+def _names(value: object) -> object:
+    """Names between commas, by which case does not tell them apart."""
+    return (name.strip().casefold() for name in value.split(",") if name.strip()) if isinstance(value, str) else value
+
+
 class JudgeSettings(BaseSettings):
-    """Which event times and whose events are accepted, and for how long repeats are remembered."""
+    """Which event times and whose events are accepted, what is kept, and for how long repeats are remembered."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True)
 
@@ -78,6 +83,12 @@ class JudgeSettings(BaseSettings):
     unknown_tenant: Annotated[
         UnknownTenant, Field(description="of a tenant that the catalog does not list: accept or reject its events")
     ] = UnknownTenant.ACCEPT
+    denied_properties: Annotated[
+        frozenset[str],
+        NoDecode,
+        BeforeValidator(_names),
+        Field(description="names between commas of properties that nothing is kept of"),
+    ] = frozenset()
 
     def counted(self, listed: Set[str]) -> Set[str] | None:
         """The tenants whose events count, of a catalog that lists ``listed``; None: everybody's."""

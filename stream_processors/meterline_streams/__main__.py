@@ -34,7 +34,7 @@ def main() -> int:
     try:
         settings = load(StreamSettings)
         security_of(settings.kafka_config)  # before Kafka is asked for anything
-        catalog = Catalog(KafkaLog(settings.client(), settings.topic(topics.CONFIG), 0))
+        catalog = Catalog(KafkaLog(settings.client(), settings.topic(topics.CONFIG), 0), settings.denied_properties)
         catalog.refresh()
         partitions = check_topics(settings, catalog.partitions)
         app, worker = build(settings, partitions, catalog)

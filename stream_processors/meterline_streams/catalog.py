@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Set
 from threading import Lock
 from typing import Final
 
-from meterline_schemas.catalog import Book, Webhook
+from meterline_schemas.catalog import Book, Metric, Webhook
 from meterline_schemas.kafka_log import LogReader
+from meterline_streams.errors import DeniedPropertyError
 from meterline_streams.limits import Limits
 
 log = logging.getLogger("meterline.streams")
@@ -16,10 +18,14 @@ _WEBHOOK: Final = f"{Webhook.kind}/".encode()
 
 
 class Catalog:
-    """``book`` is replaced whole, by ``refresh``, which reads the config topic to its end. Thread-safe."""
+    """``book`` is replaced whole, by ``refresh``, which reads the config topic to its end. Thread-safe.
 
-    def __init__(self, topic: LogReader) -> None:
+    No metric of it counts the values of a property that is ``denied``: the numbers would be wrong for ever.
+    """
+
+    def __init__(self, topic: LogReader, denied: Set[str] = frozenset()) -> None:
         self._topic = topic
+        self._denied = denied
         self._lock = Lock()
         self.book = Book()
         self.limits = Limits(self.book, 1)
@@ -29,7 +35,11 @@ class Catalog:
         return self.book.partitions
 
     def refresh(self) -> None:
-        """Take in every entry written so far; one that cannot be read is passed over."""
+        """Take in every entry written so far; one that cannot be read is passed over.
+
+        Raises:
+            DeniedPropertyError: a metric counts the values of a property that nothing is kept of.
+        """
         with self._lock:
             book, limits_changed = None, False
             for record in self._topic.read_to_end():
@@ -39,6 +49,13 @@ class Catalog:
                 if problem is not None:
                     log.warning("record %d of the config topic is passed over: %s", record.offset, problem)
             if book is not None:
+                self._check(book)
                 self.book = book
             if book is not None and limits_changed:
                 self.limits = Limits(book, book.partitions or 1)
+
+    def _check(self, book: Book) -> None:
+        if self._denied:
+            for metric in book.all(Metric):
+                if metric.unique_property.casefold() in self._denied:
+                    raise DeniedPropertyError(metric.key, metric.unique_by)

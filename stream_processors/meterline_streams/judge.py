@@ -12,6 +12,7 @@ from itertools import repeat
 from typing import Final, NamedTuple
 
 from meterline_schemas.catalog import Metric
+from meterline_schemas.denied import line_without, without
 from meterline_schemas.event import MAX_LINE_BYTES, MAX_LINES_PER_RECORD, AcceptedEvent, UsageEvent
 from meterline_schemas.partitioning import partition_of
 from meterline_schemas.reading import (
@@ -86,12 +87,13 @@ def lines_of(value: bytes) -> list[bytes]:
 
 
 class Judge:
-    """Judges the records of one partition."""
+    """Judges the records of one partition. Properties that are ``denied`` are not kept."""
 
-    def __init__(self, topic: str, partition: int, partitions: int) -> None:
+    def __init__(self, topic: str, partition: int, partitions: int, denied: Set[str] = frozenset()) -> None:
         self._topic = topic
         self._partition = partition
         self._partitions = partitions
+        self._denied = denied
         self._split: tuple[SourceRecord | None, list[bytes]] = (None, [])  # the lines of the last record split
 
     def judge(
@@ -175,6 +177,8 @@ class Judge:
                 raise InvalidLine(Reason.INVALID_EVENT, problem)
         raw_properties = bytes(event.properties)
         properties = read_properties(raw_properties) if raw_properties else None
+        if properties and self._denied:
+            properties = without(properties, self._denied)
         nano, quantity = read_quantity(bytes(event.quantity))
         if tenants is not None and event.tenant_id not in tenants:
             raise InvalidLine(
@@ -215,8 +219,7 @@ class Judge:
 
     def repeat(self, event: AcceptedEvent, record: SourceRecord) -> Reject:
         """The reject of a candidate that turned out to be a repeat."""
-        line = self._line(record, event.kafka_line)
-        raw, encoding, size, sha256 = keep(line)
+        raw, encoding, size, sha256 = self._keep(self._line(record, event.kafka_line))
         return Reject(
             reason=Reason.DUPLICATE,
             detail="an event of this tenant with this id was counted before",
@@ -233,6 +236,13 @@ class Judge:
             metric=event.metric,
             id=event.id,
         )
+
+    def _keep(self, line: bytes) -> tuple[str, str, int, str]:
+        """What a reject remembers of ``line``: length and hash are of the line as it came."""
+        raw, encoding, size, sha256 = keep(line)
+        if self._denied:
+            raw, encoding = keep(line_without(line, self._denied))[:2]
+        return raw, encoding, size, sha256
 
     def _line(self, record: SourceRecord, line: int) -> bytes:
         lines = self._lines(record)
@@ -253,7 +263,7 @@ class Judge:
         verdicts: Verdicts,
         lines: int = 1,
     ) -> None:
-        raw, encoding, size, sha256 = keep(line)
+        raw, encoding, size, sha256 = self._keep(line)
         tenant_id, metric, id = glimpse(line) if lines == 1 and size <= MAX_LINE_BYTES else ("", "", "")
         verdicts.rejects.append(
             Reject(

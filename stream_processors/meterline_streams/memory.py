@@ -119,15 +119,17 @@ def _ms(duration: timedelta) -> int:
 class PartitionMemory:
     """One partition's ids, hours and watermark. ``fold`` mutates it: after a failed checkpoint it is worthless."""
 
-    def __init__(self, topic: str, partition: int, partitions: int, limits: TimeRules) -> None:
+    def __init__(
+        self, topic: str, partition: int, partitions: int, limits: TimeRules, denied: Set[str] = frozenset()
+    ) -> None:
         self.partition = partition
         self.watermark = Watermark()
         self.hours: Hours = {}
         self.counters = Counters(partition, partitions)
         self._pairs: dict[Pair, Pair] = {}
         self._limits = limits
-        self._plain = PlainJudge(partition, partitions)
-        self._judge = Judge(topic, partition, partitions)
+        self._plain = PlainJudge(partition, partitions, denied)
+        self._judge = Judge(topic, partition, partitions, denied)
         self._index = IdIndex(math.ceil(limits.horizon / 1000) + 1)
         self._chunks: OrderedDict[bytes, int] = OrderedDict()  # key → its newest id's time in seconds
         self._changed: list[Changed] = []  # since the last checkpoint, as are the ids

@@ -70,7 +70,7 @@ class Partition:
         self._forwarder = forwarder
         self._turn = turn
         rules = TimeRules.of(settings.accept_past, settings.accept_future, settings.horizon)
-        self._memory = PartitionMemory(topics.EVENTS, number, partitions, rules)
+        self._memory = PartitionMemory(topics.EVENTS, number, partitions, rules, settings.denied_properties)
         self._bases: deque[Base] = deque()  # read by one thread, added by another
         self._bases_log: KafkaLog | None = None
         self._producer = Producer(self._producer_config())

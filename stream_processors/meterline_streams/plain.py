@@ -18,6 +18,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import astuple
 
 from meterline_schemas.catalog import Metric
+from meterline_schemas.denied import without
 from meterline_schemas.event import MAX_LINE_BYTES, MAX_LINES_PER_RECORD, AcceptedEvent, Label, Name
 from meterline_schemas.partitioning import partition_of
 from meterline_schemas.quantity import DECIMALS, QuantityError, read
@@ -48,11 +49,12 @@ class _NotPlainError(Exception):
 
 
 class PlainJudge:
-    """Judges the plain records of one partition."""
+    """Judges the plain records of one partition. Properties that are ``denied`` are not kept."""
 
-    def __init__(self, partition: int, partitions: int) -> None:
+    def __init__(self, partition: int, partitions: int, denied: Set[str] = frozenset()) -> None:
         self._partition = partition
         self._partitions = partitions
+        self._denied = denied
         self._decode = msgspec.json.Decoder(_Event, float_hook=str).decode_lines
         self._tenants: set[str] = set()  # printable and at home here
 
@@ -77,6 +79,8 @@ class PlainJudge:
             nanos, texts = _weigh(quantities)
             if properties_given := any(properties):
                 properties = [read_properties(bytes(raw)) for raw in properties]
+                if self._denied:
+                    properties = [without(each, self._denied) for each in properties]
             if not all(time.microsecond % 1000 for time in timestamps) and is_finer(value):
                 return None  # one of them may have been rounded up
             earliest, latest = min(timestamps), max(timestamps)

@@ -43,6 +43,8 @@ quantity = st.one_of(
 time = st.integers(-40 * 86_400_000, 10 * 60_000).map(lambda off: instant(NOW + off).isoformat(timespec="milliseconds"))
 name = st.one_of(st.sampled_from(["x", "y", "é\u00ad", "\x00", "", "n" * 256, "n" * 257]), st.text(max_size=4))
 value = st.one_of(st.none(), st.booleans(), st.integers(), st.text(max_size=3), st.lists(st.integers(), max_size=2))
+property_name = st.text(max_size=2) | st.sampled_from(["email", "eMail", "EMAIL", "emails", "ß", "SS", "id"])
+denied = st.sets(st.sampled_from(["email", "ss", "id", "never"])).map(frozenset)
 
 
 @st.composite
@@ -63,20 +65,22 @@ def line(draw: st.DrawFn) -> bytes:
     for field in draw(st.sets(st.sampled_from(["subject", "source", "properties", "more"]), max_size=2)):
         event[field] = draw(st.sampled_from(["s", None]) if plain and field != "properties" else value)
         if field == "properties":
-            event[field] = draw(
-                st.dictionaries(st.text(max_size=2), value, max_size=3) | (st.none() if plain else value)
-            )
+            event[field] = draw(st.dictionaries(property_name, value, max_size=3) | (st.none() if plain else value))
     if not plain and draw(st.booleans()):
         event.pop(draw(st.sampled_from(sorted(event))))
     text = json.dumps(event, ensure_ascii=draw(st.booleans()))
+    if draw(st.booleans()):
+        text = text.replace('"em', draw(st.sampled_from(['"\\u0065m', '"e\\u006D'])))
     if draw(st.integers(0, 30)) == 0:
         text = draw(st.sampled_from([text[:-1], text + text, "", "  ", text + "\r", "[]", text.replace(", ", ",\n")]))
     return text.encode("utf-8", "surrogatepass")
 
 
-def _line_by_line(record: SourceRecord, partition: int, tenants: Set[str] | None = None) -> Verdicts:
+def _line_by_line(
+    record: SourceRecord, partition: int, tenants: Set[str] | None = None, names: Set[str] = frozenset()
+) -> Verdicts:
     verdicts = Verdicts()
-    Judge("usage.events", partition, PARTITIONS).judge(record, 5, BOUNDS, METRICS, verdicts, tenants)
+    Judge("usage.events", partition, PARTITIONS, names).judge(record, 5, BOUNDS, METRICS, verdicts, tenants)
     return verdicts
 
 
@@ -93,6 +97,7 @@ listed = st.one_of(
     st.booleans(),
     st.integers(0, PARTITIONS - 1),
     st.tuples(listed, listed),
+    denied,
 )
 @settings(deadline=None, max_examples=few(600))
 def test_a_record_judged_at_once_has_the_verdicts_of_its_lines(
@@ -101,19 +106,63 @@ def test_a_record_judged_at_once_has_the_verdicts_of_its_lines(
     hopped: bool,
     partition: int,
     catalogs: tuple[Set[str] | None, Set[str] | None],
+    names: Set[str],
 ) -> None:
     record = SourceRecord(3, b"\n".join(lines) + b"\n" * newline, NOW + 7, NOW, hopped)
-    judge = PlainJudge(partition, PARTITIONS)
+    judge = PlainJudge(partition, PARTITIONS, names)
     for tenants in (*catalogs, *catalogs):  # it remembers tenants, and none longer than the catalog
         at_once = judge.judge(record, BOUNDS, METRICS, tenants)
         if at_once is None:
             continue
-        expected = _line_by_line(record, partition, tenants)
+        expected = _line_by_line(record, partition, tenants, names)
         assert not expected.rejects
         assert not expected.forwards
         assert msgspec.json.encode(at_once[0]) == msgspec.json.encode(expected.candidates)
         assert list(at_once[1]) == expected.quantities
         assert len(at_once[0]) == expected.lines
+
+
+@given(
+    st.lists(line(), min_size=1, max_size=6), st.integers(0, PARTITIONS - 1), denied.filter(len), st.integers(0, 999)
+)
+@settings(deadline=None, max_examples=few(600))
+def test_denied_properties_are_gone_and_nothing_else_of_any_verdict(
+    lines: list[bytes], partition: int, names: Set[str], offset: int
+) -> None:
+    record = SourceRecord(offset, b"\n".join(lines), NOW + 7, NOW, hopped=False)
+    whole, found = _line_by_line(record, partition), _line_by_line(record, partition, names=names)
+    at_once = PlainJudge(partition, PARTITIONS).judge(record, BOUNDS, METRICS)
+    assert (at_once is None) == (PlainJudge(partition, PARTITIONS, names).judge(record, BOUNDS, METRICS) is None)
+    for event in whole.candidates:
+        left = {key: text for key, text in (event.properties or {}).items() if _folded(key) not in names}
+        event.properties = left or None
+    assert found.candidates == whole.candidates
+    assert (found.quantities, found.appended, found.lines) == (whole.quantities, whole.appended, whole.lines)
+    assert found.forwards == whole.forwards
+    assert [msgspec.structs.replace(each, raw="", raw_encoding="") for each in found.rejects] == [
+        msgspec.structs.replace(each, raw="", raw_encoding="") for each in whole.rejects
+    ]
+
+
+@given(st.lists(st.dictionaries(property_name, value, max_size=3), min_size=1, max_size=4), denied, st.booleans())
+@settings(deadline=None, max_examples=few(200))
+def test_plain_records_lose_the_same_properties_at_once_as_line_by_line(
+    given: list[dict[str, Any]], names: Set[str], escaped: bool
+) -> None:
+    lines = "\n".join(json.dumps(PLAIN | {"properties": properties}) for properties in given)
+    text = lines.replace('"em', '"\\u0065m') if escaped else lines
+    record = SourceRecord(0, text.encode("utf-8", "surrogatepass"), NOW, NOW, hopped=False)
+    at_once, by_line = PlainJudge(0, 1, names).judge(record, BOUNDS, METRICS), Verdicts()
+    Judge("usage.events", 0, 1, names).judge(record, 5, BOUNDS, METRICS, by_line)
+    assert (at_once is None) == bool(by_line.rejects)
+    if at_once is not None:
+        assert at_once[0] == by_line.candidates
+        assert not any(_folded(key) in names for event in at_once[0] for key in event.properties or {})
+
+
+def _folded(name: str) -> str:
+    """Without case, by hand: of the names that are drawn here."""
+    return "ss" if name == "ß" else name.lower()
 
 
 PLAIN = {"id": "1", "tenant_id": "t", "metric": "b", "quantity": "1.50", "timestamp": instant(NOW).isoformat()}

@@ -121,8 +121,8 @@ def produce(bootstrap: str, topic: str, records: list[tuple[int, bytes]], **head
     assert not delivered.failed, delivered.failed
 
 
-def produce_keyed(bootstrap: str, topic: str, records: Iterable[tuple[str | bytes, bytes]]) -> None:
-    """Records under keys, acknowledged when this returns."""
+def produce_keyed(bootstrap: str, topic: str, records: Iterable[tuple[str | bytes, bytes | None]]) -> None:
+    """Records under keys, acknowledged when this returns; None deletes a key."""
     delivered = _Deliveries()
     sender = producer(bootstrap)
     for key, value in records:

@@ -35,7 +35,10 @@ class Appearance(LineOfTopic):
         default=None,
         description="Where it was read first, on another partition than that of its tenant, where that is known.",
     )
-    raw: str | None = Field(default=None, description="Of a rejected one, the first 64 KB of the line as it came.")
+    raw: str | None = Field(
+        default=None,
+        description="Of a rejected one, the first 64 KB of the line as it came, but for denied properties.",
+    )
     raw_encoding: Literal["utf-8", "base64"] | None = None
     raw_bytes: int | None = Field(default=None, description="Length of the whole line.")
     raw_sha256: str | None = None

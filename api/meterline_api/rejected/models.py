@@ -29,7 +29,7 @@ class RejectedAnswer(BaseModel):
     lines: int = Field(
         description="How many lines this stands for: above 1 only for what exceeds the lines that a record may have."
     )
-    raw: str = Field(description="The first 64 KB of the line as it came.")
+    raw: str = Field(description="The first 64 KB of the line as it came, but for denied properties.")
     raw_encoding: Literal["utf-8", "base64"] = Field(description="base64 where the bytes are no text.")
     raw_bytes: int = Field(description="Length of the whole line.")
     raw_sha256: str = Field(description="SHA-256 of the whole line, in hexadecimal.")

@@ -6,7 +6,7 @@ and names the way round.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from datetime import datetime
 from typing import Any, Final, NoReturn, TypeVar
 
@@ -59,6 +59,21 @@ def check(book: Book, entry: Entry, *, now: datetime = LAST, closed_until: Close
         case Webhook() | ApiKey():
             pass
     return entry
+
+
+def check_denied(entry: Entry, denied: Set[str]) -> None:
+    """``denied`` are the properties that nothing is kept of, in the form of ``str.casefold``.
+
+    Raises:
+        RefusedError: ``entry`` is a metric that counts the values of one.
+    """
+    if isinstance(entry, Metric) and entry.unique_property.casefold() in denied:
+        _refuse(
+            "invalid",
+            "unique_by",
+            f"nothing is kept of the property {entry.unique_by!r}, so that its values cannot be counted: "
+            "METERLINE_DENIED_PROPERTIES names it; count another, such as an opaque id",
+        )
 
 
 def create(book: Book, entry: Kind, *, now: datetime = LAST, closed_until: ClosedUntil | None = None) -> Kind:

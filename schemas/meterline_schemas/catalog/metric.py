@@ -104,3 +104,8 @@ class Metric(Entry):
     @property
     def identity(self) -> str:
         return self.key
+
+    @property
+    def unique_property(self) -> str:
+        """The property whose values it counts; empty where it counts none."""
+        return "" if self.unique_by == SUBJECT else self.unique_by
