@@ -5,12 +5,15 @@ Under pytest-xdist every worker has servers of its own.
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 import uuid
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
+import httpx
+import hypothesis
 import pytest
 
 from meterline_schemas.settings import ClickHouseSettings
@@ -33,6 +36,13 @@ if providers.chosen() == "embedded":
     from tests.services.class_archive import java_options
 
     os.environ.setdefault("JDK_JAVA_OPTIONS", java_options())
+
+
+hypothesis.settings.register_profile("meterline", deadline=None)  # a busy machine is no defect
+hypothesis.settings.load_profile("meterline")
+
+# every client and every `httpx.get` reads the system's certificates anew: 25 ms of computing, in loops that ask again
+httpx._transports.default.create_ssl_context = functools.cache(httpx.create_ssl_context)  # type: ignore[attr-defined]
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,7 @@ from meterline_schemas.settings import KafkaSettings
 from tests.deploy.running import Up, meterline
 from tests.support.streams import wait_until
 
-EVENTS = 24_000
+EVENTS = 8_000
 
 
 def workload(seed: int) -> tuple[list[bytes], set[tuple[str, str]]]:
@@ -104,8 +104,8 @@ def emit_steadily(lines: list[bytes], data: Path) -> int:
     command = [sys.executable, "-m", "meterline_deploy", "emit", "-", "--data", str(data)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
         assert process.stdin is not None
-        for start in range(0, len(lines), 1000):
-            process.stdin.write(b"\n".join(lines[start : start + 1000]) + b"\n")
+        for start in range(0, len(lines), 400):
+            process.stdin.write(b"\n".join(lines[start : start + 400]) + b"\n")
             process.stdin.flush()
             time.sleep(0.2)
         process.stdin.close()

@@ -13,7 +13,7 @@ from tests.support.workload import Workload
 
 pytestmark = pytest.mark.faults
 
-SHORT = ("before_begin", "after_watermark", "before_commit", "after_commit", "after_ack")
+SHORT = ("before_begin", "before_commit", "after_commit")
 STEPS = [place if place in SHORT else pytest.param(place, marks=pytest.mark.long) for place in PLACES]
 
 

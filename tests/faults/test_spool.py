@@ -22,15 +22,16 @@ from tests.support.workload import METRICS
 pytestmark = pytest.mark.faults
 
 SEED = int(os.environ.get("METERLINE_TEST_SEED", "2026"))
-EVENTS = 100_000
-KILLS = 20
+EVERY = 5_000  # events, of which one is being tracked when the app is killed
+FEW, MANY = 40_000, pytest.param(100_000, marks=pytest.mark.long)
 SPOOL_BYTES = 64 * 1024 * 1024  # files of 2 MB, so that several are left behind
 
 
 class App:
     """One process after the other; ``witness`` is what they wrote down."""
 
-    def __init__(self, streams: Streams, folder: Path) -> None:
+    def __init__(self, streams: Streams, folder: Path, events: int) -> None:
+        self.events, self.kills = events, events // EVERY
         self.witness = folder / "witness"
         self.spool = folder / "spool"
         self._log = folder / "app.log"
@@ -43,7 +44,7 @@ class App:
 
     def start(self, first: int) -> Started:
         program = ("tests.producers.processes.spooling_app", str(self.witness))
-        numbers = (str(first), str(EVENTS), str(SPOOL_BYTES))
+        numbers = (str(first), str(self.events), str(SPOOL_BYTES))
         return Started(*program, *numbers, environment=self._environment, out=self._log)
 
     def next(self, first: int) -> int:
@@ -62,11 +63,11 @@ def run(app: App) -> int:
     first, killed = 0, 0
     while True:
         process = app.start(first)
-        if killed == KILLS:
+        if killed == app.kills:
             assert process.wait(240) == 0, "what the last one tracked was not all acknowledged"
             return killed
         size = app.witness.stat().st_size if app.witness.exists() else 0
-        enough = size + rng.randrange(1_000, 180 * EVENTS // KILLS)
+        enough = size + rng.randrange(1_000, 180 * EVERY)
         deadline = time.monotonic() + 120
         while not app.at_least(enough) and process.poll() is None:
             assert time.monotonic() < deadline, "the app does not track"
@@ -91,7 +92,7 @@ def check(streams: Streams, app: App, killed: int) -> None:
         elif len(words) == 2 and words[1].endswith(b"}"):
             event = json.loads(words[1])
             begun.setdefault((event["tenant_id"], event["metric"], event["timestamp"][:-6]), []).append(words[1])
-    assert len(streams.expected.ids) >= EVENTS - killed
+    assert len(streams.expected.ids) >= app.events - killed
     streams.start("counter")
     streams.drain("counter", seconds=180)
     extra = 0
@@ -109,16 +110,17 @@ def check(streams: Streams, app: App, killed: int) -> None:
     assert list(app.spool.glob("*.events")) == []
 
 
-def test_an_app_that_is_killed_loses_and_doubles_nothing(kafka: str, prefix: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("events", [FEW, MANY])
+def test_an_app_that_is_killed_loses_and_doubles_nothing(kafka: str, prefix: str, tmp_path: Path, events: int) -> None:
     with Streams(kafka, prefix, tmp_path) as streams:
-        app = App(streams, tmp_path)
+        app = App(streams, tmp_path, events)
         check(streams, app, run(app))
 
 
-@pytest.mark.parametrize("seconds", [5, pytest.param(30, marks=pytest.mark.long)])
-def test_nor_while_the_broker_is_away(broker: Broker, prefix: str, tmp_path: Path, seconds: int) -> None:
+@pytest.mark.parametrize(("seconds", "events"), [(5, FEW), pytest.param(30, 100_000, marks=pytest.mark.long)])
+def test_nor_while_the_broker_is_away(broker: Broker, prefix: str, tmp_path: Path, seconds: int, events: int) -> None:
     with Streams(broker.bootstrap, prefix, tmp_path) as streams:
-        app = App(streams, tmp_path)
+        app = App(streams, tmp_path, events)
         with ThreadPoolExecutor(1) as apps:
             killed = apps.submit(run, app)
             wait_until(lambda: app.at_least(200_000), 120, "the app tracks")
