@@ -7,6 +7,7 @@ totals of their hours. Then an app sends 5,000 events a second through stream wo
 from __future__ import annotations
 
 import json
+import time
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ COMPARED = 5  # rows of each answer
 MILLI = 1_000
 _LATE_EVERY = 1_000
 _CHUNK = 2_000_000
+_QUIET = 10.0  # seconds without a merge
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ def run(bench: Bench, sizes: Sizes) -> Result:
     rows = RAW_TIMES * sizes.events
     first = (now - timedelta(days=34)).replace(hour=0, minute=0, second=0, microsecond=0)
     fill(pipeline.installation, rows, first, int((now - timedelta(hours=1) - first).total_seconds()))
+    merge(pipeline.installation)
     api = ingest.start(bench, **pipeline.installation.environment())
     month = {"from": text(first), "to": text(first + timedelta(days=31))}
     questions = (
@@ -205,6 +208,20 @@ def fill(installation: Installation, rows: int, first: datetime, span: int) -> N
             f"max(timestamp), argMax(id, (timestamp, id)) FROM {{db}}.usage_events_raw WHERE late = {late} "
             "GROUP BY tenant_id, metric, hour SETTINGS max_partitions_per_insert_block = 1000"
         )
+
+
+def merge(installation: Installation) -> None:
+    """Return once what was written at once is merged, as it would be of five weeks: nothing for some seconds."""
+    merges = "SELECT count() FROM system.merges WHERE database = '{db}'"
+    quiet_since = time.monotonic()
+
+    def quiet() -> bool:
+        nonlocal quiet_since
+        if installation.query(merges) != [["0"]]:
+            quiet_since = time.monotonic()
+        return time.monotonic() - quiet_since > _QUIET
+
+    wait(quiet, 600, "the events that were made are merged", every=0.5)
 
 
 def text(instant: datetime) -> str:

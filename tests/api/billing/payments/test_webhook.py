@@ -218,6 +218,7 @@ def test_unsigned_forged_old_and_broken_calls_get_400_and_change_nothing(site: S
     v1 = site.stripe.client().v1
     draft = v1.invoices.create({"customer": site.tenants["scoped"]})
     site.delivered()
+    site.wait("scoped", "draft")
     event = {"id": "evt_forged", "object": "event", "type": "invoice.paid", "created": int(time.time())}
     forged = json.dumps({**event, "data": {"object": {**draft.to_dict(), "status": "paid"}}}, default=str)
     now = int(time.time())
