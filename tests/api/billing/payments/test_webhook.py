@@ -253,10 +253,13 @@ def test_both_secrets_are_good_while_one_is_rotated_and_other_types_are_ignored(
 
 
 def test_whoever_does_not_reach_a_tenant_does_not_see_its_payments(site: Site) -> None:
-    site.wait("scoped", "draft")
-    made = site.api.client.post("/v1/keys", json={"role": Role.FINANCE, "tenants": ["late"]}).json()["key"]
-    headers = {"Authorization": f"Bearer {made}"}
     client = site.api.client
+    before = len(client.get("/v1/payments").json()["data"])
+    for tenant in ("late", "scoped", "late", "scoped"):
+        site.stripe.client().v1.invoices.create({"customer": site.tenants[tenant]})
+    wait_until(lambda: len(client.get("/v1/payments").json()["data"]) == before + 4, 60, "four more payments")
+    made = client.post("/v1/keys", json={"role": Role.FINANCE, "tenants": ["late"]}).json()["key"]
+    headers = {"Authorization": f"Bearer {made}"}
     found = client.get("/v1/payments", headers=headers).json()["data"]
     assert {each["tenant_id"] for each in found} == {"late"}
     assert client.get("/v1/payments", params={"tenant_id": "scoped"}, headers=headers).status_code == 403
