@@ -9,7 +9,7 @@ import socket
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from threading import Thread
@@ -32,6 +32,7 @@ from meterline_schemas.settings import ClickHouseSettings
 from tests.sinks.usage import Checkpoint
 from tests.support.ports import free_port
 from tests.support.processes import Started
+from tests.support.streams import wait_until
 
 ACCEPTED, REJECTED, TOTALS = "usage.accepted", "usage.rejected", "usage.totals"
 TOPICS = (ACCEPTED, REJECTED, TOTALS)
@@ -43,14 +44,6 @@ PUSHES = "billing.pushes"
 ITEMS = "billing.items"
 RUNS = "billing.runs"
 SINGLE = (CONFIG, AUDIT, INVOICES, COSTS, PAYMENTS, PUSHES, ITEMS, RUNS)
-
-
-def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> None:
-    """Return once ``condition`` holds; fail, naming ``what``, where it does not within ``seconds``."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
-        time.sleep(0.05)
 
 
 class Feed:

@@ -39,9 +39,10 @@ from meterline_schemas.notification import (
 )
 from meterline_schemas.periods import LAST, Period
 from tests.sinks.conftest import Tables
-from tests.sinks.harness import CONFIG, NOTIFICATIONS, Feed, Sinks, wait_until
+from tests.sinks.harness import CONFIG, NOTIFICATIONS, Feed, Sinks
 from tests.sinks.test_sink import check
 from tests.sinks.usage import checkpoints, events
+from tests.support.streams import wait_until
 
 SECONDS = 60
 AT = datetime(2026, 11, 1, 12, 30, 0, 123000, tzinfo=UTC)

@@ -13,9 +13,10 @@ import pytest
 from confluent_kafka import Consumer
 
 from tests.sinks.conftest import Tables
-from tests.sinks.harness import ACCEPTED, REJECTED, TOPICS, TOTALS, Feed, Gate, Sinks, wait_until
+from tests.sinks.harness import ACCEPTED, REJECTED, TOPICS, TOTALS, Feed, Gate, Sinks
 from tests.sinks.test_views import view
 from tests.sinks.usage import Event, answers, checkpoints, events, standing
+from tests.support.streams import wait_until
 
 SECONDS = 60  # a condition that comes true at all does so well within this
 

@@ -14,7 +14,8 @@ from meterline_schemas.billing.item import MARK, Item, ItemKind, Items, ItemStat
 from meterline_sinks.item_rows import item_row, state_of
 from meterline_sinks.rows import UnreadableError
 from tests.sinks.conftest import Tables
-from tests.sinks.harness import ITEMS, Feed, Sinks, wait_until
+from tests.sinks.harness import ITEMS, Feed, Sinks
+from tests.support.streams import wait_until
 
 AT = datetime(2026, 12, 1, 0, 45, 0, 123000, tzinfo=UTC)
 MONTH = datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC)

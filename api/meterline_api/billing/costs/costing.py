@@ -18,10 +18,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
 
-from meterline_api.billing.costs.days import Interval, beginning, costs_of, intervals, midnight, touched
+from meterline_api.billing.costs.days import Interval, beginning, costs_of, intervals, midnight
 from meterline_api.billing.costs.quantities import RunningOf, running
 from meterline_api.billing.costs.store import Costs
-from meterline_api.billing.invoices.periods import Due, plans_of, tenant_of
+from meterline_api.billing.invoices.periods import Due, plans_of, tenant_of, walk
 from meterline_api.billing.invoices.quantities import in_requests
 from meterline_api.billing.invoices.running import Invoices
 from meterline_api.billing.jobs.context import Outcome, RunContext
@@ -114,7 +114,7 @@ class Costing:
                 continue
             try:
                 since = beginning(tenant, on, plans, min(instants))
-                found.append(Task(on, since.date(), tuple(touched(tenant, on, plans, since, until))))
+                found.append(Task(on, since.date(), tuple(walk(tenant, on, plans, since, until))))
             except PricingError as error:
                 problems.append(f"tenant {tenant.id!r}: its days have no cost: {error}")
         return found

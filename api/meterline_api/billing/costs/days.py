@@ -13,7 +13,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Final
 
-from meterline_api.billing.invoices.periods import Due, period_at, walk
+from meterline_api.billing.invoices.periods import Due, period_at
 from meterline_api.billing.invoices.quantities import unit_months
 from meterline_api.billing.pricing.bill import Usage, measured
 from meterline_api.billing.pricing.daily import daily_base_fees, daily_costs
@@ -56,17 +56,6 @@ def beginning(tenant: Tenant, on: TenantPlan, plans: Mapping[str, Plan], at: dat
     """
     due = period_at(tenant, on, plans, at)
     return midnight(at if due is None else min(due.start, at))
-
-
-def touched(
-    tenant: Tenant, on: TenantPlan, plans: Mapping[str, Plan], since: datetime, until: datetime
-) -> Iterator[Due]:
-    """The periods that reach into ``[since, until)``, in their order; the first may begin before, the last be open.
-
-    Raises:
-        UnknownPlanError: the tenant is on a plan that is not in ``plans``.
-    """
-    return walk(tenant, on, plans, since, until)
 
 
 def intervals(due: Due, until: datetime) -> list[Interval]:
