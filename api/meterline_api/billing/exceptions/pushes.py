@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Final
 
 from meterline_api.billing.exceptions.found import Found, Kind, day_of
-from meterline_api.billing.stripe.plan import NEARLY, OLDEST, Problem, Trouble, too_old
+from meterline_api.billing.stripe.plan import NEARLY, OLDEST, Problem, Trouble, nearly_too_old, too_old
 from meterline_schemas.billing.push import Push, PushState
 
 _KINDS: Final = {Trouble.TOO_OLD: Kind.PUSH_TOO_OLD, Trouble.NEARLY_TOO_OLD: Kind.PUSH_NEARLY_TOO_OLD}
@@ -59,12 +59,11 @@ def exceptions(unsettled: Iterable[Push], problems: Iterable[Problem], now: date
 
 
 def _kind(push: Push, now: datetime) -> Kind | None:
-    start, _end = day_of(push.day)
     if push.state is not PushState.DELIVERED and too_old(push.day, now):
         return Kind.PUSH_TOO_OLD
     if push.state is PushState.REFUSED:
         return Kind.PUSH_REFUSED
-    return Kind.PUSH_NEARLY_TOO_OLD if push.state is PushState.INTENT and start < now - NEARLY else None
+    return Kind.PUSH_NEARLY_TOO_OLD if push.state is PushState.INTENT and nearly_too_old(push.day, now) else None
 
 
 def _outcome(push: Push) -> str:

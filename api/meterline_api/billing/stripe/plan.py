@@ -18,7 +18,8 @@ from meterline_schemas.catalog.stripe_meter import StripeMeter
 
 OLDEST: Final = timedelta(days=35)
 """Stripe takes no older timestamp."""
-NEARLY: Final = timedelta(days=30)
+NEARLY: Final = timedelta(days=31)
+"""From a day's end on: a month that is pushed on the first of the next one has no such day, at any time of that day."""
 _NOON: Final = time(12, tzinfo=UTC)
 
 Key = tuple[str, str, date]  # tenant, metric, day
@@ -89,6 +90,11 @@ def too_old(day: date, now: datetime) -> bool:
     return datetime.combine(day, _NOON) < now - OLDEST
 
 
+def nearly_too_old(day: date, now: datetime) -> bool:
+    """Whether Stripe takes a day for three and a half days more at most. So from a midnight on, not from an hour."""
+    return datetime.combine(day + timedelta(days=1), time(), UTC) <= now - NEARLY
+
+
 def due(
     totals: Iterable[DayTotal],
     ledger: Iterable[Push],
@@ -149,7 +155,7 @@ def _steps(total: DayTotal, found: list[Push], meter: StripeMeter, customer: str
             "older than 35 days: put it right by an invoice item",
         )
         return
-    if datetime.combine(total.day, _NOON) < now - NEARLY:
+    if nearly_too_old(total.day, now):
         yield _problem(
             total,
             Trouble.NEARLY_TOO_OLD,

@@ -15,7 +15,17 @@ from hypothesis import strategies as st
 
 from meterline_api.billing.stripe.days import HOUR_MS, DayTotal, beyond_included, value_of
 from meterline_api.billing.stripe.errors import NotWholeError, TooManyDigitsError
-from meterline_api.billing.stripe.plan import Due, Problem, Reason, Step, Trouble, due, timestamp, too_old
+from meterline_api.billing.stripe.plan import (
+    Due,
+    Problem,
+    Reason,
+    Step,
+    Trouble,
+    due,
+    nearly_too_old,
+    timestamp,
+    too_old,
+)
 from meterline_schemas.billing.push import Push, PushState
 from meterline_schemas.catalog.plan import Measure
 from meterline_schemas.catalog.stripe_meter import IncludedMode, StripeMeter
@@ -73,7 +83,7 @@ def naive(total: DayTotal, ledger: list[Push]) -> list[Any]:
         return [Trouble.TOO_OLD]
     reason = Reason.NEW if not here else Reason.AGAIN if here[0].state == "refused" else Reason.CHANGED
     found = [(reason, value, here[0].revision + 1 if here else 1)]
-    return [Trouble.NEARLY_TOO_OLD, *found] if age > timedelta(days=30) else found
+    return [Trouble.NEARLY_TOO_OLD, *found] if age >= timedelta(days=31, hours=12) else found
 
 
 @given(st.dictionaries(whose, amounts, max_size=12), st.dictionaries(whose, rows, max_size=12), st.data())
@@ -109,6 +119,14 @@ def test_a_timestamp_lies_inside_its_day_and_not_ahead(day: date, at: datetime) 
         assert found <= max(at, start + timedelta(seconds=1))
     if not too_old(day, at):
         assert found >= at - timedelta(days=35)
+
+
+@given(days, st.integers(0, 24 * 3600 - 1), st.integers(0, 40))
+def test_a_day_is_near_from_a_midnight_on_and_never_one_of_a_month_that_just_ended(
+    day: date, seconds: int, age: int
+) -> None:
+    at = datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(days=age, seconds=seconds)
+    assert nearly_too_old(day, at) == (age > 31), "31 days in a row and today itself are never near"
 
 
 def test_what_is_finer_than_the_scale_or_longer_than_15_digits_is_refused_by_name() -> None:
