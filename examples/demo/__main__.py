@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from contextlib import ExitStack
@@ -24,6 +25,8 @@ from examples.demo.processes import DemoError, Meterline, console, step
 
 
 def main() -> int:
+    for ended in (signal.SIGTERM, signal.SIGHUP):  # as where the terminal is closed
+        signal.signal(ended, signal.default_int_handler)
     keep = os.environ.get("KEEP", "") not in ("", "0")
     requests = int(os.environ.get("DEMO_REQUESTS", "3000"))
     data = (KEPT / "data").absolute() if keep else Path(tempfile.mkdtemp(prefix="meterline-demo-"))

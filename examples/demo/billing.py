@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import urllib.request
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
@@ -54,9 +54,9 @@ class Stripe:
             "METERLINE_ACCEPT_PAST": "P70D",
         }
 
-    def told(self, days: list[date]) -> Counter[tuple[str, date, str]]:
+    def told(self, days: list[date]) -> dict[tuple[str, date, str], Decimal]:
         """Value by customer's name, day and meter's event name."""
-        found: Counter[tuple[str, date, str]] = Counter()
+        found: dict[tuple[str, date, str], Decimal] = defaultdict(Decimal)
         window = {
             "start_time": int(midnight(days[0]).timestamp()),
             "end_time": int(midnight(days[-1] + timedelta(days=1)).timestamp()),

@@ -112,9 +112,8 @@ class Month:
     def _stored(self, readings: list[Used]) -> Fraction:
         """GB-months: each reading holds until the next."""
         ends = [*(used.at for used in readings[1:]), self.end]
-        hours = sum(
-            Fraction(used.quantity) * ((end - used.at) // _HOUR) for used, end in zip(readings, ends, strict=True)
-        )
+        held = zip(readings, ends, strict=True)
+        hours = sum((Fraction(used.quantity) * ((end - used.at) // _HOUR) for used, end in held), Fraction())
         return hours / ((self.end - self.start) // _HOUR)
 
 

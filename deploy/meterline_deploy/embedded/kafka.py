@@ -21,6 +21,7 @@ from pathlib import Path
 from meterline_deploy.embedded.jars import jars
 from meterline_deploy.folders import lock_folder, make_folder, write_private
 from meterline_deploy.ports import HOST, free_port, is_free
+from meterline_deploy.tether import tethered
 from meterline_schemas.errors import ConfigurationError, MeterlineError
 
 JVM_OPTIONS = (
@@ -119,7 +120,7 @@ def prepare(data: Path, port: int) -> list[str]:
 
 def _format(folder: Path, configuration: Path, cluster: str) -> None:
     command = java_command(folder, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(configuration))
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(tethered(command), capture_output=True, text=True, check=False)
     if done.returncode != 0:
         said = (done.stderr or done.stdout).strip().splitlines() or ["no reason given"]
         raise ConfigurationError(f"Kafka cannot format {configuration.parent}: {said[-1]}")
