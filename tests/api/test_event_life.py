@@ -71,6 +71,11 @@ def places(appearances: list[dict[str, Any]]) -> list[tuple[int, int, int]]:
     return [(each["partition"], each["offset"], each["line"]) for each in appearances]
 
 
+def received(appearance: dict[str, Any]) -> datetime:
+    """As an instant: a text without a fraction sorts behind one with it."""
+    return datetime.fromisoformat(appearance["received_at"])
+
+
 # one event
 
 
@@ -240,7 +245,7 @@ def test_an_event_is_looked_up_by_an_index(judged: Judging) -> None:
 
 def test_every_rejected_line_is_listed_newest_first_whatever_the_size_of_a_page(judged: Judging) -> None:
     everything = judged.rejected()
-    assert [each["received_at"] for each in everything] == sorted(each["received_at"] for each in everything)[::-1]
+    assert [received(each) for each in everything] == sorted(map(received, everything), reverse=True)
     known = {each.place: each.value for each in judged.sent}
     for each in everything:
         raw = base64.b64decode(each["raw"]) if each["raw_encoding"] == "base64" else each["raw"].encode()
@@ -260,9 +265,10 @@ def test_rejected_lines_are_filtered(judged: Judging) -> None:
     assert len(judged.rejected(reason=["duplicate", "invalid_json"])) == 4
     assert {each["tenant_id"] for each in judged.rejected(id="u-1")} == {"acme", "globex"}
     assert [each["id"] for each in judged.rejected(metric="sms", tenant_id="globex")] == ["u-1"]
-    middle = everything[4]["received_at"]
-    assert judged.rejected(from_=middle) == [each for each in everything if each["received_at"] >= middle]
-    assert judged.rejected(to=middle) == [each for each in everything if each["received_at"] < middle]
+    middle = everything[4]
+    since, before = judged.rejected(from_=middle["received_at"]), judged.rejected(to=middle["received_at"])
+    assert since == [each for each in everything if received(each) >= received(middle)]
+    assert before == [each for each in everything if received(each) < received(middle)]
     assert judged.rejected(from_="9999-12-31T00:00:00Z") == judged.rejected(to="0001-01-01T00:00:00Z") == []
 
 
