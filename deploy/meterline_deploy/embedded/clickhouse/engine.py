@@ -61,18 +61,20 @@ class Handle:
             raise from_engine(error) from None
 
     def set(self, settings: Mapping[str, str]) -> None:
-        """
+        """In one statement: eight in a row took longer than a short question itself.
+
         Raises:
             EngineError: there is no such setting, or it cannot have this value.
         """
-        for name, value in settings.items():
+        for name in settings:
             if not name.isidentifier() or not name.isascii():
                 raise EngineError(115, f"Code: 115. DB::Exception: Unknown setting '{name}'. (UNKNOWN_SETTING)")
-            self._run(f"SET {name} = {quote(value)}")
+        if settings:
+            self._run("SET " + ", ".join(f"{name} = {quote(value)}" for name, value in settings.items()))
 
     def reset(self, names: Iterable[str]) -> None:
-        for name in names:
-            self._run(f"SET {name} = DEFAULT")
+        if changes := ", ".join(f"{name} = DEFAULT" for name in names):
+            self._run(f"SET {changes}")
 
     def use(self, database: str) -> None:
         escaped = database.replace("\\", "\\\\").replace("`", "\\`")
