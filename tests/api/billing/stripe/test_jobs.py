@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import uuid
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -120,7 +122,17 @@ def test_the_set_up_makes_each_thing_once_and_tells_what_stripe_cannot_say(ready
     assert ready.asked.client.get("/v1/tenants/stern").json()["billing"] == "invoice"
 
 
-def test_of_two_processes_on_schedule_one_pushes_what_was_missed(ready: Town) -> None:
+@dataclass(frozen=True)
+class Pushed:
+    run: dict[str, Any]
+    calls: int
+    codes: list[int]
+    orders: dict[date, int]
+
+
+@pytest.fixture(scope="module")
+def pushed(ready: Town) -> Pushed:
+    """What was missed, once two processes were on schedule."""
     before = len([each for each in ready.stripe.requests() if each["path"] == EVENTS])
     both = [
         ready.api(f"scheduled-{number}", BILLING_ENABLED="true", BILLING_PUSH_SCHEDULE="0 0 * * *")
@@ -134,46 +146,92 @@ def test_of_two_processes_on_schedule_one_pushes_what_was_missed(ready: Town) ->
         run = ready.asked.client.get(path).json()
     finally:
         codes = [each.stop() for each in both]
-    assert codes == [0, 0]
-    assert (run["result"]["delivered"], run["problems"]) == ("6", [])
-    asked = [each for each in ready.stripe.requests() if each["path"] == EVENTS]
-    assert len(asked) - before == 6, "two metrics, three days, each once"
-    assert ready.orders() == {(TODAY - number * DAY).date(): 10 + number for number in (1, 2, 3)}, (
+    calls = len([each for each in ready.stripe.requests() if each["path"] == EVENTS]) - before
+    return Pushed(run, calls, codes, ready.orders())
+
+
+def test_of_two_processes_on_schedule_one_pushes_what_was_missed(pushed: Pushed) -> None:
+    assert pushed.codes == [0, 0]
+    assert (pushed.run["result"]["delivered"], pushed.run["problems"]) == ("6", [])
+    assert pushed.calls == 6, "two metrics, three days, each once"
+    assert pushed.orders == {(TODAY - number * DAY).date(): 10 + number for number in (1, 2, 3)}, (
         "the day before is invoiced"
     )
 
 
-def test_a_dry_run_says_what_would_be_pushed_and_writes_nothing(ready: Town) -> None:
+@dataclass(frozen=True)
+class Dry:
+    done: subprocess.CompletedProcess[str]
+    untouched: bool
+    retries: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def dry(ready: Town, pushed: Pushed) -> Dry:
+    """A day changed after it was pushed, and a dry run."""
     ready.use("acme", "order", "5", TODAY - DAY + timedelta(hours=2))
     before = ready.stripe.requests()
     done = ready.command("billing", "run", "push", "--due", "now", "--dry-run")
-    assert (done.returncode, "changed: 1" in done.stdout) == (0, True), done
-    assert ready.stripe.requests() == before
-    assert ready.asked.client.get("/v1/billing/runs", params={"job": "retry"}).json() == {"data": []}
+    untouched = ready.stripe.requests() == before
+    return Dry(done, untouched, ready.asked.client.get("/v1/billing/runs", params={"job": "retry"}).json())
 
 
-def test_what_got_no_answer_is_told_and_settled_by_the_retry(ready: Town) -> None:
+def test_a_dry_run_says_what_would_be_pushed_and_writes_nothing(dry: Dry) -> None:
+    assert (dry.done.returncode, "changed: 1" in dry.done.stdout) == (0, True), dry.done
+    assert dry.untouched
+    assert dry.retries == {"data": []}
+
+
+@dataclass(frozen=True)
+class Settled:
+    unanswered: dict[str, Any]
+    dry: str
+    retried: dict[str, Any]
+    pushed: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def settled(ready: Town, dry: Dry) -> Settled:
+    """The changed day pushed without an answer, and then the retry."""
     ready.stripe.control("faults", kind="after", path=EVENTS, times=None)
-    run = ready.run("push")
+    unanswered = ready.run("push")
+    ready.stripe.clear_faults()
+    said = ready.command("billing", "run", "retry", "--due", "now", "--dry-run").stdout
+    return Settled(unanswered, said, ready.run("retry"), ready.run("push"))
+
+
+def test_what_got_no_answer_is_told_and_settled_by_the_retry(settled: Settled) -> None:
+    run = settled.unanswered
     assert (run["state"], run["result"]["open"]) == ("done", "1"), run
     assert run["problems"] == ["Stripe did not answer for 1 days; the next push or retry settles them"]
-    ready.stripe.clear_faults()
-    dry = ready.command("billing", "run", "retry", "--due", "now", "--dry-run")
-    assert "open: 1" in dry.stdout
-    run = ready.run("retry")
+    assert "open: 1" in settled.dry
+    run = settled.retried
     assert (run["result"]["settled"], run["result"]["open"], run["problems"]) == ("1", "0", [])
-    assert ready.run("push")["result"]["changed"] == "0"
+    assert settled.pushed["result"]["changed"] == "0"
 
 
-def test_what_somebody_else_told_stripe_is_found_and_operators_are_told_once(ready: Town) -> None:
-    assert ready.run("reconcile")["problems"] == []
-    order = next(each for each in ready.setup("--dry-run")["metrics"] if each["metric"] == "order")
+@dataclass(frozen=True)
+class Compared:
+    before: dict[str, Any]
+    after: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def compared(ready: Town, settled: Settled) -> Compared:
+    """Reconciled before and after somebody else told Stripe something."""
+    before = ready.run("reconcile")
     customer = ready.asked.client.get("/v1/tenants/acme").json()["stripe_customer"]
     form = {"event_name": "order_created", "timestamp": str(int((TODAY - DAY).timestamp()) + 60)}
     form |= {"payload[stripe_customer_id]": customer, "payload[value]": "999"}
     ready.stripe.make("billing/meter_events", form)
-    run = ready.run("reconcile")
-    (problem,) = run["problems"]
+    return Compared(before, ready.run("reconcile"))
+
+
+def test_what_somebody_else_told_stripe_is_found_and_operators_are_told_once(ready: Town, compared: Compared) -> None:
+    assert compared.before["problems"] == []
+    order = next(each for each in ready.setup("--dry-run")["metrics"] if each["metric"] == "order")
+    customer = ready.asked.client.get("/v1/tenants/acme").json()["stripe_customer"]
+    (problem,) = compared.after["problems"]
     assert problem == (
         f"stripe_more: tenant 'acme', order, {TODAY - DAY:%Y-%m-%d}: usage 16, ledger 16, Stripe 999 "
         f"(customer {customer}, meter {order['meter']})"
@@ -189,7 +247,7 @@ def test_what_somebody_else_told_stripe_is_found_and_operators_are_told_once(rea
     assert len(found) == 2
     shown = ready.asked.client.get(f"/v1/notifications/{found[0]['id']}").json()
     assert (shown["data"]["job"], shown["data"]["problems"], shown["data"]["count"]) == ("reconcile", [problem], 1)
-    assert (shown["tenant_id"], shown["data"]["ended_at"]) == ("", run["ended_at"])
+    assert (shown["tenant_id"], shown["data"]["ended_at"]) == ("", compared.after["ended_at"])
 
 
 def test_an_hour_whose_totals_are_not_its_events_is_told(ready: Town) -> None:
@@ -205,7 +263,7 @@ def test_an_hour_whose_totals_are_not_its_events_is_told(ready: Town) -> None:
     )
 
 
-def test_runs_and_pushes_are_rows(ready: Town) -> None:
+def test_runs_and_pushes_are_rows(ready: Town, compared: Compared) -> None:
     def rows(sql: str) -> list[dict[str, Any]]:
         return ready.pipeline.query(sql)
 
@@ -222,7 +280,7 @@ def test_runs_and_pushes_are_rows(ready: Town) -> None:
     assert rows(runs)[1]["result"]["stripe_more"] == "1"
 
 
-def test_a_process_that_ends_in_the_midst_of_a_push_leaves_it_to_the_next(ready: Town) -> None:
+def test_a_process_that_ends_in_the_midst_of_a_push_leaves_it_to_the_next(ready: Town, settled: Settled) -> None:
     for number in (1, 2, 3):
         ready.use("acme", "order", "1", TODAY - number * DAY + timedelta(hours=7))
     ending = ready.api("ending", BILLING_ENABLED="false")
