@@ -210,6 +210,10 @@ class UsageProducer(Producing):
         if util is not None:
             util.Finalize(None, _close_all, exitpriority=100)
 
+    def _before_fork(self) -> None:
+        if self._sender is not None:
+            self._sender.wait_until_it_is_steady()
+
     def _after_fork(self) -> None:
         if self._sender is not None:
             _orphans.append(self._sender)
@@ -222,6 +226,11 @@ def _close_all() -> None:
         producer.close(producer._limits.exit_seconds)
 
 
+def _before_fork() -> None:
+    for producer in list(_open):
+        producer._before_fork()
+
+
 def _after_fork() -> None:
     for producer in list(_open):
         producer._after_fork()
@@ -229,4 +238,4 @@ def _after_fork() -> None:
 
 atexit.register(_close_all)
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(before=_before_fork, after_in_child=_after_fork)

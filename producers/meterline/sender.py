@@ -19,6 +19,7 @@ _logger: Final = logging.getLogger("meterline")
 _SILENCE: Final = 5.0  # seconds without an answer that are told
 _LONGEST_POLL: Final = 0.05  # a poll does not hear who is in a hurry
 _IDLE: Final = 1.0  # seconds between looks at an empty buffer
+_YOUNG: Final = 1.0  # seconds within which a connection is made, where there is somebody to connect to
 
 
 class Sender(threading.Thread):
@@ -35,6 +36,8 @@ class Sender(threading.Thread):
         self._hurry = False
         self._due = 0.0
         self._heard = time.monotonic()
+        self._young_until = time.monotonic() + _YOUNG
+        self._steady = threading.Event()
         self._dropped = 0
         self.transport: Transport | None = None
 
@@ -48,6 +51,16 @@ class Sender(threading.Thread):
         self._stopping = True
         self._buffer.wake()
 
+    def wait_until_it_is_steady(self) -> None:
+        """Wait for the first answer, but not for a sender that is a second old.
+
+        To be called before a fork. A connection looks up names, and a child that is forked in the midst of that has
+        glibc's lock of it held for ever (``getaddrinfo`` with ``AI_ADDRCONFIG``): it could never connect.
+        """
+        if not self._steady.is_set() and (left := self._young_until - time.monotonic()) > 0:
+            self.hurry()
+            self._steady.wait(left)
+
     def run(self) -> None:
         try:
             self.transport = self._connect(self._answered)
@@ -57,6 +70,7 @@ class Sender(threading.Thread):
         except MeterlineError as error:  # settings that were right when the producer was made
             self._buffer.closed = True
             self._reports.add(Problem("failed", self._buffer.give_up(), str(error)))
+        self._steady.set()
         self._report()
         self._reports.tell(everything=True)
 
@@ -111,6 +125,7 @@ class Sender(threading.Thread):
             self._buffer.settle(record, answer.failed)
         if answer.detail:
             self._reports.add(Problem("failed" if answer.failed else "broker", answer.failed, answer.detail))
+        self._steady.set()
 
     def _report_silence(self, transport: Transport) -> None:
         now = time.monotonic()

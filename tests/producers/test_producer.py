@@ -349,9 +349,26 @@ def test_a_process_that_ends_sends_what_waits(kafka: str, prefix: str) -> None:
     assert len(events(kafka, prefix)) == 1_000
 
 
+def test_a_fork_waits_for_a_connection_that_is_being_made(kafka: str, prefix: str) -> None:
+    """Else the child may find the lock of a name's resolution held for ever, and never connects."""
+    create_topic(kafka, prefix)
+    program = """
+import meterline.sender
+meterline.sender._YOUNG = 60.0
+p.track("parent", "m")
+child = os.fork()
+if child == 0: os._exit(0)
+print(p.stats().acknowledged)
+os.waitpid(child, 0)
+"""
+    assert run(program, kafka, prefix) == "1\n"
+
+
 def test_a_forked_child_sends_its_own_events_and_none_of_its_parent(kafka: str, prefix: str) -> None:
     create_topic(kafka, prefix)
     program = """
+import meterline.sender
+meterline.sender._YOUNG = 60.0  # on a machine with more to do than it can a second is not enough
 for n in range(500): p.track("parent", "m")
 child = os.fork()
 if child == 0:
