@@ -4,7 +4,8 @@ SERVICES ?= embedded
 GROUPS := $(if $(filter containers,$(SERVICES)),--group containers)
 RUN := $(UV) run --quiet --frozen --all-extras $(GROUPS)
 TESTS ?= tests
-# tests mostly wait for real processes: more of them at once than there are cores
+# tests mostly wait for real processes: more of them at once than there are cores. A module stays on one worker, in its
+# order: its tests share a pipeline, and some look at what one before them did
 PARALLEL ?= 4
 
 .DEFAULT_GOAL := help
@@ -24,7 +25,7 @@ demo: install
 	@$(RUN) python -m examples.demo
 
 test: install
-	@METERLINE_TEST_SERVICES=$(SERVICES) $(RUN) pytest -n $(PARALLEL) --dist worksteal -m "not long" $(TESTS)
+	@METERLINE_TEST_SERVICES=$(SERVICES) $(RUN) pytest -n $(PARALLEL) --dist loadscope --no-loadscope-reorder -m "not long" $(TESTS)
 
 lint: install
 	@$(RUN) ruff check .
