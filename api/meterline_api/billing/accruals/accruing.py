@@ -57,12 +57,10 @@ def unbilled(
     Raises:
         UnknownPlanError: the tenant is on a plan that is not in ``plans``.
     """
-    begun = next((span.start for span in on.spans if span.plan is not None), None)
-    first = min((start for start, _end in later), default=None)
-    instants = [each for each in (closed_until, first) if each is not None]
-    since = min(instants) if instants else begun
+    begun = next((span.start for span in on.spans if span.plan is not None), at)
+    instants = [start for start, _end in later] + ([closed_until] if closed_until is not None else [])
     clipped = on.model_copy(update={"spans": on.changed(at, None)})
-    for whole in walk(tenant, on, plans, since if since is not None else at, at):
+    for whole in walk(tenant, on, plans, min(instants, default=begun), at):
         closed = closed_until is not None and whole.until <= closed_until
         if whole.resumed or (closed and (whole.start, whole.end) not in later):
             continue

@@ -10,9 +10,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from meterline_api.billing.accruals.accruing import Accrual, Open, accrued, adjusted, unbilled
-from meterline_api.billing.invoices.changes import PeriodChangedError
+from meterline_api.billing.invoices.changes import due_of
 from meterline_api.billing.invoices.document import bill_of, changes_of
-from meterline_api.billing.invoices.periods import Due, invoiced, period_at, plans_of, tenant_of
+from meterline_api.billing.invoices.periods import invoiced, plans_of, tenant_of
 from meterline_api.billing.invoices.quantities import Cut, in_requests, of_segments
 from meterline_api.billing.invoices.running import Invoices
 from meterline_api.billing.pricing.errors import PricingError
@@ -156,26 +156,17 @@ class AccrualReader:
     async def _adjustments(self, id: str, invoices: Sequence[Invoice], since: datetime, frame: _Frame) -> list[Accrual]:
         tenant = tenant_of(frame.book, id)
         on = invoiced(tenant, frame.book.tenant_plan(id))
+        plans = plans_of(frame.book)
         found: list[Accrual] = []
         for number, invoice in enumerate(invoices):
             if invoice.status is Status.VOID or invoice.end <= since:
                 continue
-            due = _due_of(tenant, on, frame.book, invoice)
+            due = due_of(invoice, tenant, on, plans)
             quantities = await of_segments(self._tables, [due], frame.book.metrics, frame.cut)
             now = bill_of(due, quantities, frame.book.metrics, self._invoices.settings.rounding)
             changes = changes_of(invoice, invoices[number + 1 :], now)
             found += adjusted(tenant, invoice.currency, (invoice.start, invoice.end), changes)
         return found
-
-
-def _due_of(tenant: Tenant, on: TenantPlan, book: Book, invoice: Invoice) -> Due:
-    """The period of an invoice. Raises PricingError."""
-    begun = (span.start for span in on.spans if invoice.start < span.start < invoice.end and span.plan is not None)
-    at = invoice.start if on.at(invoice.start) is not None else next(begun, None)
-    due = None if at is None else period_at(tenant, on, plans_of(book), at)
-    if due is None or (due.start, due.end) != (invoice.start, invoice.end):
-        raise PeriodChangedError(invoice.number)
-    return due
 
 
 def _is_invoiced(tenant: Tenant) -> bool:

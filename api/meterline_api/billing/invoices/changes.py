@@ -93,7 +93,7 @@ class LookingBack:
                 for number, invoice in enumerate(invoices):
                     if not since[id] < invoice.end <= until[id] or invoice.status is Status.VOID:
                         continue
-                    those.append((invoices[number:], _due_of(invoice, tenant, on, plans)))
+                    those.append((invoices[number:], due_of(invoice, tenant, on, plans)))
             except PricingError as error:
                 changes.unknown[id] = _no_price(id, error)
                 continue
@@ -107,7 +107,7 @@ class LookingBack:
         return changes_of(invoices[0], invoices[1:], now)
 
 
-def _due_of(invoice: Invoice, tenant: Tenant, on: TenantPlan, plans: Mapping[str, Plan]) -> Due:
+def due_of(invoice: Invoice, tenant: Tenant, on: TenantPlan, plans: Mapping[str, Plan]) -> Due:
     """The invoice's period as it is now.
 
     Raises:

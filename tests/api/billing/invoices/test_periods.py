@@ -9,9 +9,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from meterline_api.billing.accruals.accruing import unbilled
+from meterline_api.billing.invoices.changes import due_of
 from meterline_api.billing.invoices.periods import Due, ended, walk
 from meterline_schemas.catalog import Plan, Tenant, TenantPlan
 from meterline_schemas.catalog.plan import Span
+from tests.api.billing.rendering.samples import invoice
 from tests.support.examples import few
 
 FIRST = datetime(2026, 1, 1, tzinfo=UTC)
@@ -23,6 +25,7 @@ PLANS = {
 }
 _CHANGE = st.tuples(st.integers(0, LENGTH - 1), st.sampled_from([None, *PLANS]))
 _ZONE = st.sampled_from(["UTC", "Asia/Tokyo", "America/New_York"])
+FROM_DAYS = [(0, "days"), (9 * 24, "month")]
 TO_DAYS_AND_BACK = [(0, "month"), (9 * 24, "days"), (19 * 24, "month")]
 WITHIN_A_DAY = [(0, "days"), (30, "other-month"), (35, "days"), (40, "month"), (41, "days")]
 
@@ -50,6 +53,7 @@ def charged(dues: Iterable[Due]) -> list[tuple[int, str]]:
 
 @settings(max_examples=few(40), deadline=None)
 @given(st.lists(_CHANGE, max_size=6), _ZONE)
+@example(FROM_DAYS, "UTC")
 @example(TO_DAYS_AND_BACK, "UTC")
 @example(WITHIN_A_DAY, "Asia/Tokyo")
 def test_every_hour_on_a_plan_is_charged_once_whatever_was_closed_before(
@@ -63,6 +67,7 @@ def test_every_hour_on_a_plan_is_charged_once_whatever_was_closed_before(
     assert charged(dues) == expected
     for number, due in enumerate(dues):
         assert list(ended(tenant, on, PLANS, due.until, later)) == dues[number + 1 :]
+        assert due_of(invoice(start=due.start, end=due.end), tenant, on, PLANS).segments == due.segments
 
 
 @settings(max_examples=few(40), deadline=None)
