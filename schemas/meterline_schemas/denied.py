@@ -7,11 +7,13 @@ decoded: however JSON writes one, it is the same name.
 from __future__ import annotations
 
 from collections.abc import Mapping, Set
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
 from meterline_schemas.reading import UNREADABLE
+
+Value = TypeVar("Value")
 
 
 class _Fields(msgspec.Struct):
@@ -31,9 +33,9 @@ _fields: Final = msgspec.json.Decoder(_Fields)
 _properties: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
-def without(properties: Mapping[str, str] | None, denied: Set[str]) -> dict[str, str] | None:
+def without(properties: Mapping[str, Value] | None, denied: Set[str]) -> dict[str, Value] | None:
     """The properties that may be kept, None if there is none."""
-    return {name: text for name, text in (properties or {}).items() if name.casefold() not in denied} or None
+    return {name: value for name, value in (properties or {}).items() if name.casefold() not in denied} or None
 
 
 def line_without(line: bytes, denied: Set[str]) -> bytes:
@@ -53,7 +55,7 @@ def line_without(line: bytes, denied: Set[str]) -> bytes:
         properties = _properties.decode(fields["properties"]) if bytes(fields["properties"]) else {}
     except UNREADABLE:
         properties = {}
-    kept["properties"] = {name: raw for name, raw in properties.items() if name.casefold() not in denied}
+    kept["properties"] = without(properties, denied)
     return msgspec.json.encode({name: value for name, value in kept.items() if value})
 
 

@@ -55,7 +55,6 @@ class Catalog:
                 self.limits = Limits(book, book.partitions or 1)
 
     def _check(self, book: Book) -> None:
-        if self._denied:
-            for metric in book.all(Metric):
-                if metric.unique_property.casefold() in self._denied:
-                    raise DeniedPropertyError(metric.key, metric.unique_by)
+        for metric in book.all(Metric):
+            if metric.counts_any_of(self._denied):
+                raise DeniedPropertyError(metric.key, metric.unique_by)

@@ -67,7 +67,7 @@ def check_denied(entry: Entry, denied: Set[str]) -> None:
     Raises:
         RefusedError: ``entry`` is a metric that counts the values of one.
     """
-    if isinstance(entry, Metric) and entry.unique_property.casefold() in denied:
+    if isinstance(entry, Metric) and entry.counts_any_of(denied):
         _refuse(
             "invalid",
             "unique_by",

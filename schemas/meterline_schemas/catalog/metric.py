@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Set
 from enum import StrEnum
 from typing import Annotated, ClassVar, Final, Self
 
@@ -105,7 +106,6 @@ class Metric(Entry):
     def identity(self) -> str:
         return self.key
 
-    @property
-    def unique_property(self) -> str:
-        """The property whose values it counts; empty where it counts none."""
-        return "" if self.unique_by == SUBJECT else self.unique_by
+    def counts_any_of(self, denied: Set[str]) -> bool:
+        """Whether it counts the values of one of these properties, named in the form of ``str.casefold``."""
+        return self.unique_by != SUBJECT and self.unique_by.casefold() in denied
